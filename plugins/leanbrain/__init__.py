@@ -1,0 +1,31 @@
+"""LeanBrain: lean models, lean training and lean features for SpeechBrain.
+
+Importing the package is cheap: it compares the versions of torch and
+torchaudio by their metadata and loads neither them nor SpeechBrain.
+"""
+
+from leanbrain._host import (
+    HostError,
+    _shorten_traceback,
+    check_host,
+    import_speechbrain,
+    user_errors,
+)
+from leanbrain.checks import UserError
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "HostError",
+    "UserError",
+    "__version__",
+    "check_host",
+    "import_speechbrain",
+    "user_errors",
+]
+
+try:
+    check_host()
+except HostError:
+    _shorten_traceback()
+    raise

@@ -1,0 +1,60 @@
+"""A training loader that resumes in mid-epoch and leaves global seeds alone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+if TYPE_CHECKING:
+    import speechbrain as sb
+    from speechbrain.dataio.dataloader import SaveableDataLoader
+
+    from leanbrain.dataio.sampler import LanguageBatchSampler
+
+__all__ = ["make_train_loader"]
+
+
+def make_train_loader(
+    brain: sb.Brain,
+    dataset: Any,
+    sampler: LanguageBatchSampler,
+    num_workers: int = 0,
+) -> SaveableDataLoader:
+    """Builds the training loader of a Brain from a language batch sampler.
+
+    SpeechBrain would wrap the batch sampler once more for distributed runs
+    and draw the workers' seed from the global generator, which shifts every
+    later random number of a resumed run. This loader does neither.
+
+    Arguments
+    ---------
+    brain : sb.Brain
+        Gets the sampler (for ``set_epoch``) and, if it has a checkpointer,
+        the loader as recoverable "dataloader-TRAIN".
+    dataset : DynamicItemDataset
+        Training utterances, in the sampler's order.
+    sampler : LanguageBatchSampler
+        Already built for this rank.
+    num_workers : int
+        Loader processes; 0 loads in the training process.
+
+    Returns
+    -------
+    SaveableDataLoader
+        To be passed to ``brain.fit``.
+    """
+    from speechbrain.dataio.batch import PaddedBatch
+    from speechbrain.dataio.dataloader import SaveableDataLoader
+
+    loader = SaveableDataLoader(
+        dataset,
+        batch_sampler=sampler,
+        collate_fn=PaddedBatch,
+        num_workers=num_workers,
+        generator=torch.Generator().manual_seed(sampler.seed),
+    )
+    brain.train_sampler = sampler
+    if brain.checkpointer is not None:
+        brain.checkpointer.add_recoverable("dataloader-TRAIN", loader)
+    return loader

@@ -1,0 +1,1 @@
+"""When and how masks change, built from pure functions."""

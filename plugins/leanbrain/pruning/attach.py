@@ -1,0 +1,144 @@
+"""How a pruner plugs into a SpeechBrain Brain: wrapped instance methods.
+
+SpeechBrain 1.1 has no callbacks, and recipe classes override the stage hooks
+without calling super(). Attributes set on the *instance* win over any class,
+so that the recipe's own methods keep working and need no change.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from leanbrain.checks import UserError
+
+if TYPE_CHECKING:
+    import speechbrain as sb
+
+    from leanbrain.pruning.pruner import AdaptivePruner
+
+__all__ = ["attach", "register"]
+
+logger = logging.getLogger(__name__)
+
+CHECKPOINT_NAME = "pruner"
+
+
+def attach(pruner: AdaptivePruner, brain: sb.Brain) -> None:
+    """Wraps the methods of one Brain and registers the pruner's state.
+
+    Arguments
+    ---------
+    pruner : AdaptivePruner
+        Not attached before.
+    brain : sb.Brain
+        Not yet fitted: its parameters are taken as they are now.
+    """
+    pruner.manage(brain.modules)
+    pruner.loss_scale = lambda: float(brain.scaler.get_scale())
+    if brain.checkpointer is not None:
+        register(pruner, brain.checkpointer)
+    _wrap_optimizers(pruner, brain)
+    _wrap_batches(pruner, brain)
+    _wrap_stages(pruner, brain)
+
+
+def register(pruner: AdaptivePruner, checkpointer: Any) -> None:
+    """Adds the pruner's state to a Checkpointer, after the model.
+
+    Loading is optional: a checkpoint of the dense model starts a pruning run.
+    """
+    from speechbrain.utils.distributed import if_main_process
+
+    def save(obj: AdaptivePruner, path: Any) -> None:
+        if if_main_process():
+            obj.save(path)
+
+    def load(obj: AdaptivePruner, path: Any, end_of_epoch: bool) -> None:
+        obj.load(path)
+
+    checkpointer.add_recoverable(
+        CHECKPOINT_NAME,
+        pruner,
+        custom_save_hook=save,
+        custom_load_hook=load,
+        optional_load=True,
+    )
+
+
+def _wrap_optimizers(pruner: AdaptivePruner, brain: sb.Brain) -> None:
+    init_optimizers, optimizers_step = (
+        brain.init_optimizers,
+        brain.optimizers_step,
+    )
+
+    def wrapped_init_optimizers() -> None:
+        init_optimizers()
+        found = (brain.optimizers_dict or {}).values()
+        owned = sum(pruner.watch(optimizer) for optimizer in found)
+        if owned < len(pruner.targets):
+            raise UserError(
+                "Every pruned parameter must belong to an optimizer, got "
+                f"{owned} of {len(pruner.targets)}."
+            )
+
+    def wrapped_optimizers_step() -> None:
+        optimizers_step()
+        pruner.finish_step()
+
+    brain.init_optimizers = wrapped_init_optimizers
+    brain.optimizers_step = wrapped_optimizers_step
+
+
+def _wrap_batches(pruner: AdaptivePruner, brain: sb.Brain) -> None:
+    fit_batch, evaluate_batch = brain.fit_batch, brain.evaluate_batch
+
+    def wrapped_fit_batch(batch: Any) -> Any:
+        step, pathway = pruner.step, pruner.enter(batch)
+        try:
+            loss = fit_batch(batch)
+        finally:
+            pruner.leave()
+        pruner.note_loss(step, pathway, loss)
+        return loss
+
+    def wrapped_evaluate_batch(batch: Any, stage: Any) -> Any:
+        pruner.enter(batch)
+        try:
+            return evaluate_batch(batch, stage)
+        finally:
+            pruner.leave()
+            pruner.forget_window()
+
+    brain.fit_batch = wrapped_fit_batch
+    brain.evaluate_batch = wrapped_evaluate_batch
+
+
+def _wrap_stages(pruner: AdaptivePruner, brain: sb.Brain) -> None:
+    from speechbrain import Stage
+
+    on_stage_start, fit = brain.on_stage_start, brain.fit
+
+    def wrapped_on_stage_start(stage: Any, epoch: Any = None) -> None:
+        if stage == Stage.TRAIN:
+            pruner.start()
+        elif stage == Stage.TEST and not pruner.started:
+            raise UserError(
+                "A pruned model must be evaluated from a checkpoint with "
+                f"{CHECKPOINT_NAME}.ckpt, got one without (a dense model?)."
+            )
+        pruner.rest()
+        on_stage_start(stage, epoch)
+
+    def wrapped_fit(*args: Any, **kwargs: Any) -> None:
+        fit(*args, **kwargs)
+        if not pruner.frozen and not brain.debug:
+            logger.warning(
+                "Training ended at step %d of `total_steps` %d, before the "
+                "masks reached their final sparsity.",
+                pruner.step,
+                pruner.plan.total_steps,
+            )
+
+    brain.on_stage_start = wrapped_on_stage_start
+    brain.fit = wrapped_fit

@@ -1,0 +1,67 @@
+"""Which pathway a batch belongs to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from leanbrain.checks import UserError
+
+__all__ = ["check_pathways", "language_of"]
+
+
+def language_of(batch: Any, key: str = "lang") -> str:
+    """The one language of a batch.
+
+    Arguments
+    ---------
+    batch : PaddedBatch
+        Has the languages of its utterances as a list of str under ``key``.
+    key : str
+        Name of that item.
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    UserError
+        If the batch has no such item or mixes languages.
+
+    Example
+    -------
+    >>> from types import SimpleNamespace
+    >>> language_of(SimpleNamespace(lang=["fr", "fr"]))
+    'fr'
+    """
+    try:
+        values: Iterable[str] = getattr(batch, key)
+    except (AttributeError, KeyError):
+        raise UserError(
+            f"A batch must have the item `{key}` (add it with "
+            f"set_output_keys), got none."
+        ) from None
+    found = sorted(set(values))
+    if len(found) != 1:
+        raise UserError(
+            "A batch must hold utterances of one language (use "
+            f"LanguageBatchSampler), got {', '.join(found) or 'none'}."
+        )
+    return found[0]
+
+
+def check_pathways(pathways: Sequence[str]) -> tuple[str, ...]:
+    """Names of pathways: at least one, each once, not reserved."""
+    if isinstance(pathways, str) or not all(
+        isinstance(name, str) and name for name in pathways
+    ):
+        raise UserError(
+            f"`pathways` must be a list of names, got {pathways!r}."
+        )
+    if not pathways or len(set(pathways)) != len(pathways):
+        raise UserError(
+            "`pathways` must name each pathway once and at least one, got "
+            f"{list(pathways)}."
+        )
+    return tuple(pathways)

@@ -1,0 +1,78 @@
+"""Gradient hooks: what a micro-batch may contribute to which weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+
+from leanbrain.masking.maskset import MaskSet
+from leanbrain.masking.targets import Target
+
+__all__ = ["GradientGate"]
+
+
+class GradientGate:
+    """Shows each dense gradient to an observer, then masks it.
+
+    The hooks run once per parameter and backward pass, before the gradient is
+    accumulated and before ranks are averaged: clipping and averaging see
+    active entries only, and micro-batches of different pathways add up.
+
+    Arguments
+    ---------
+    targets : sequence of Target
+        The managed parameters.
+    masks : MaskSet
+        The pathways' masks; read at every backward pass.
+    pathway : callable
+        Returns the pathway of the batch at work, None for no masking.
+    observe : callable
+        Called with (pathway, name, gradient) before masking; must not change
+        or keep the gradient.
+    keep_dense : bool
+        True leaves the gradients as they are: masked weights learn too.
+    """
+
+    def __init__(
+        self,
+        targets: Sequence[Target],
+        masks: MaskSet,
+        pathway: Callable[[], str | None],
+        observe: Callable[[str, str, torch.Tensor], None],
+        keep_dense: bool = False,
+    ) -> None:
+        self.masks = masks
+        self.pathway = pathway
+        self.observe = observe
+        self.keep_dense = keep_dense
+        largest = max(t.parameter.numel() for t in targets)
+        self._scratch = torch.empty(
+            largest, dtype=torch.bool, device=targets[0].parameter.device
+        )
+        self._handles = [
+            t.parameter.register_hook(self._hook(t.name)) for t in targets
+        ]
+
+    def _hook(
+        self, name: str
+    ) -> Callable[[torch.Tensor], torch.Tensor | None]:
+        def gate(gradient: torch.Tensor) -> torch.Tensor | None:
+            pathway = self.pathway()
+            if pathway is None:
+                return None
+            self.observe(pathway, name, gradient)
+            if self.keep_dense:
+                return None
+            out = self._scratch[: gradient.numel()].view(gradient.shape)
+            kept = self.masks.get(pathway, name, out=out)
+            # Not in place: autograd may hand one tensor to several leaves.
+            return gradient.masked_fill(kept.logical_not_(), 0.0)
+
+        return gate
+
+    def remove(self) -> None:
+        """Takes the hooks off."""
+        for handle in self._handles:
+            handle.remove()
+        self._handles = []

@@ -1,0 +1,432 @@
+"""AdaptivePruner: finds and trains one sub-network per pathway in one run."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from leanbrain.checks import UserError, check_callable, check_known
+from leanbrain.files import load_tensors, save_tensors
+from leanbrain.masking.maskset import MaskSet
+from leanbrain.masking.switch import PathwaySwitch
+from leanbrain.masking.targets import select_targets
+from leanbrain.pruning import allocation as allocations
+from leanbrain.pruning.batches import check_pathways, language_of
+from leanbrain.pruning.gates import GradientGate
+from leanbrain.pruning.plan import PruningPlan
+from leanbrain.pruning.ranks import agree_on_digest, sum_over_ranks
+from leanbrain.pruning.ranks import union_names
+from leanbrain.pruning.scores import Magnitude
+from leanbrain.pruning.selection import MaskSelector
+from leanbrain.pruning.tracking import TrackedScore
+from leanbrain.pruning.turns import Turns
+from leanbrain.pruning.updates import prune_only
+
+if TYPE_CHECKING:
+    import speechbrain as sb
+
+    from leanbrain.pruning.monitor import PruningMonitor
+
+__all__ = ["AdaptivePruner"]
+
+logger = logging.getLogger(__name__)
+
+FORMAT, VERSION = "leanbrain.pruner", 1
+
+
+class AdaptivePruner:
+    """Masks the weights of a model per pathway and adapts the masks in training.
+
+    One line connects it: ``hparams["pruner"].attach(brain)`` before
+    ``brain.fit``. The parameters, their names and the state-dict keys stay
+    as they are; between batches the parameters hold the union of all
+    pathways, so that every checkpoint is the sparse model itself. Weights
+    outside keep their last value aside and may be revived by a later update.
+
+    Arguments
+    ---------
+    schedule : callable
+        Progress in [0, 1] -> sparsity in [0, 1), see ``schedules``.
+    total_steps : int
+        Optimizer steps of the run.
+    interval : int
+        Optimizer steps between mask updates (of one turn, see ``Turns``).
+    pathways : sequence of str
+        Names of the sub-networks, usually languages.
+    pathway_of : callable, optional
+        Batch -> pathway. Default: the one value in ``batch.lang``; with a
+        single pathway the batch is not looked at.
+    update : callable or None
+        See ``updates``. None keeps the first masks for good.
+    saliency : Score, optional
+        What is worth keeping; ``Magnitude()`` by default.
+    growth : Score, optional
+        What is worth reviving, for updates that grow: the EMA of the
+        pathway's own gradient, say. With a score that does not tell pathways
+        apart all masks become the same.
+    first_saliency : Score, optional
+        Score of the first masks; default: ``saliency``. One that needs
+        gradients lets a pathway stay dense until its first turn is over.
+    allocation : callable
+        Sparsity -> keep-count per parameter, see ``allocation``.
+    begin, heal : float
+        Share of the run before the first masks, and with frozen masks at the
+        end; their sum must be below 1.
+    take_turns, min_batches
+        See ``Turns``.
+    train_dormant : bool
+        True trains masked weights too (dense gradients).
+    keep_dormant : bool
+        True revives weights with their last value, False with zero.
+    include, exclude, groups
+        See ``select_targets``.
+    monitor : PruningMonitor, optional
+        Receives what happened at every update.
+
+    Reference
+    ---------
+    Xie et al., "Dynamic ASR Pathways", arXiv 2309.13018: masks that adapt in
+    one run. Drop-and-grow: Evci et al., arXiv 1911.11134, algorithm 1.
+    """
+
+    def __init__(
+        self,
+        schedule: Callable[[float], float],
+        total_steps: int,
+        interval: int,
+        pathways: Sequence[str] = ("all",),
+        pathway_of: Callable[[Any], str] | None = None,
+        update: Callable[..., torch.Tensor] | None = prune_only,
+        saliency: Any = None,
+        growth: Any = None,
+        first_saliency: Any = None,
+        allocation: Callable[..., dict[str, int]] = allocations.per_layer,
+        begin: float = 0.0,
+        heal: float = 0.25,
+        take_turns: bool = True,
+        min_batches: int = 1,
+        train_dormant: bool = False,
+        keep_dormant: bool = True,
+        include: Sequence[str] = ("*",),
+        exclude: Sequence[str] | None = None,
+        groups: Mapping[str, Sequence[str]] | None = None,
+        monitor: PruningMonitor | None = None,
+    ) -> None:
+        self.plan = PruningPlan(schedule, total_steps, begin, heal)
+        if update is None and not self.plan.is_constant():
+            raise UserError(
+                "`schedule` must be constant when `update` is null, got "
+                f"{schedule(0.0)} at the start and {schedule(1.0)} at the end."
+            )
+        self.update = update
+        self.pathways = check_pathways(pathways)
+        self.pathway_of = pathway_of or language_of
+        self.saliency = saliency or Magnitude()
+        self.growth = growth
+        self.first_saliency = first_saliency or self.saliency
+        self.allocation = check_callable("allocation", allocation)
+        self.turns = Turns(
+            self.pathways,
+            interval,
+            together=not take_turns,
+            min_batches=min_batches,
+        )
+        self.train_dormant = bool(train_dormant)
+        self.keep_dormant = bool(keep_dormant)
+        self.selection = {
+            "include": include,
+            "exclude": exclude,
+            "groups": groups,
+        }
+        self.monitor = monitor
+        self.step = 0
+        self.settled: set[str] = set()  # pathways that have their first masks
+        self.frozen = False
+        self.loss_scale: Callable[[], float] = lambda: 1.0
+        self._pathway: str | None = None
+        self._window: set[str] = set()
+        self._stepped = False
+        self._owners: dict[str, torch.optim.Optimizer] = {}
+
+    # -- connecting ---------------------------------------------------------
+
+    def attach(self, brain: sb.Brain) -> AdaptivePruner:
+        """Connects the pruner to a Brain; call it before ``brain.fit``."""
+        from leanbrain.pruning.attach import attach
+
+        attach(self, brain)
+        return self
+
+    def manage(
+        self, modules: torch.nn.Module | Mapping[str, torch.nn.Module]
+    ) -> None:
+        """Chooses the parameters and takes them over, still dense."""
+        if hasattr(self, "targets"):
+            raise UserError(
+                "`attach` must be called once per pruner, got a second call."
+            )
+        self.targets = select_targets(modules, **self.selection)
+        self.masks = MaskSet.from_targets(self.targets, self.pathways)
+        self.switch = PathwaySwitch(self.targets, self.masks)
+        self.gate = GradientGate(
+            self.targets,
+            self.masks,
+            pathway=lambda: self._pathway if self.started else None,
+            observe=self._observe,
+            keep_dense=self.train_dormant,
+        )
+        self.selector = MaskSelector(
+            self.targets,
+            self.masks,
+            self.switch,
+            self.update,
+            self.saliency,
+            self.growth,
+            self.first_saliency,
+            self.allocation,
+            self.train_dormant,
+        )
+        if len(self.pathways) == 1:
+            self._pathway = self.pathways[0]
+
+    def watch(self, optimizer: torch.optim.Optimizer) -> int:
+        """Registers the step hooks; returns how many targets it owns."""
+        owned = {id(p) for g in optimizer.param_groups for p in g["params"]}
+        names = [t.name for t in self.targets if id(t.parameter) in owned]
+        if names:
+            self._owners.update(dict.fromkeys(names, optimizer))
+            optimizer.register_step_pre_hook(self._before_step)
+            optimizer.register_step_post_hook(self._after_step)
+        return len(names)
+
+    # -- the life of a batch ------------------------------------------------
+
+    @property
+    def started(self) -> bool:
+        """Whether masks are at work (or being gathered for)."""
+        return bool(self.settled) or self._gathering_first
+
+    _gathering_first = False
+
+    def start(self) -> None:
+        """Takes the parameters as they are now and sets the first masks."""
+        if self.started or self.step < self.plan.begin_step:
+            return
+        self._warn_if_sparse()
+        self.switch.adopt()
+        self.turns.begin(self.step)
+        self._gathering_first = True
+        if not self.first_saliency.wants_gradient:
+            self._update(self.pathways)
+        if self.update is None and self.settled:
+            self._freeze()
+
+    def enter(self, batch: Any) -> str:
+        """Switches to the pathway of a batch; returns its name."""
+        if len(self.pathways) == 1:
+            self._pathway = self.pathways[0]
+        else:
+            self._pathway = check_known(
+                "pathway", self.pathway_of(batch), self.pathways
+            )
+        if self.started:
+            self.switch.enter(self._pathway)
+            self._window.add(self._pathway)
+        return self._pathway
+
+    def leave(self) -> None:
+        """Back to the resting state: the union of all pathways."""
+        if self.started:
+            self.switch.leave()
+        if len(self.pathways) > 1:
+            self._pathway = None
+
+    def rest(self) -> None:
+        """Re-establishes the resting state, whatever was loaded meanwhile."""
+        self.forget_window()
+        if self.started:
+            self.switch.refresh()
+
+    def note_loss(self, step: int, pathway: str, loss: Any) -> None:
+        """Passes the training loss of a batch on to the monitor."""
+        if self.monitor is not None:
+            self.monitor.note_loss(step, pathway, float(loss))
+
+    def forget_window(self) -> None:
+        """Gradients were zeroed: no pathway has contributed any more."""
+        self._window.clear()
+
+    def _scores_of(self, pathway: str) -> list[TrackedScore]:
+        """The gradient scores that a pathway gathers at this stage."""
+        stage = (self.saliency, self.growth)
+        if pathway not in self.settled:
+            stage = (self.first_saliency, None)
+        found = {id(s): s for s in stage if isinstance(s, TrackedScore)}
+        return list(found.values())
+
+    def _observe(self, pathway: str, name: str, dense: torch.Tensor) -> None:
+        if self.frozen or pathway not in self.turns.gathering():
+            return
+        scale = self.loss_scale()
+        unscaled = dense if scale == 1.0 else dense / scale
+        for score in self._scores_of(pathway):
+            score.observe(pathway, name, self.switch.dense(name), unscaled)
+
+    # -- optimizer steps ----------------------------------------------------
+
+    def _before_step(self, optimizer: Any, *_: Any) -> None:
+        if self.started:
+            self.switch.expose()
+
+    def _after_step(self, optimizer: Any, *_: Any) -> None:
+        if self.started:
+            window = self._window or set(self.pathways[:1])
+            names = union_names(window, self.pathways, self._device)
+            self.switch.commit(None if self.train_dormant else names)
+        if _really_stepped(optimizer):
+            self._stepped = True
+
+    def finish_step(self) -> None:
+        """Counts a real step and updates masks; parameters are at rest."""
+        self.forget_window()
+        if not self._stepped:
+            return
+        self._stepped = False
+        self.step += 1
+        if not self.started:
+            self.start()
+        if not self.started or self.frozen:
+            return
+        if self.step >= self.plan.end_step:
+            self._freeze()
+            return
+        due = self.turns.due(self.step, self._seen)
+        if due:
+            self._update(due)
+
+    def _seen(self, pathway: str) -> int:
+        counts = [score.seen(pathway) for score in self._scores_of(pathway)]
+        least = min(counts, default=self.turns.min_batches)
+        return sum_over_ranks(least, self._device)
+
+    @property
+    def _device(self) -> torch.device:
+        return self.targets[0].parameter.device
+
+    # -- mask updates -------------------------------------------------------
+
+    def _update(self, due: Sequence[str], final: bool = False) -> None:
+        """New masks for some pathways, at the sparsity of the plan."""
+        before = self.masks.clone()
+        progress = 1.0 if final else self.plan.progress(self.step)
+        sparsity = float(self.plan.schedule(progress))
+        for pathway in due:
+            if pathway not in self.settled:
+                self.selector.first(pathway, sparsity)
+            elif final:
+                self.selector.finish(pathway, sparsity)
+            else:
+                self.selector.adapt(pathway, sparsity, progress)
+            self.settled.add(pathway)
+            self._reset_scores(pathway)
+        self.selector.revive(before.union(), self._owners, self.keep_dormant)
+        self.switch.refresh()
+        agree_on_digest(self.masks.digest())
+        if self.monitor is not None:
+            self.monitor.on_update(
+                self.step, due, before, self.masks, self.targets, sparsity
+            )
+
+    def _reset_scores(self, *pathway: str) -> None:
+        """Starts gathering anew and frees the buffers."""
+        for score in (self.saliency, self.growth, self.first_saliency):
+            if isinstance(score, TrackedScore):
+                score.reset(*pathway)
+
+    def _freeze(self) -> None:
+        """The last update: final counts by saliency; masks stay from here."""
+        unsettled = [p for p in self.pathways if p not in self.settled]
+        if unsettled:
+            logger.warning(
+                "No batch of %s was seen in time: pruned by saliency alone.",
+                ", ".join(unsettled),
+            )
+        if self.update is not None or unsettled:
+            self._update(self.pathways, final=True)
+        self.frozen = True
+        self._reset_scores()
+
+    def _warn_if_sparse(self) -> None:
+        zeros = sum(int((t.parameter == 0).sum()) for t in self.targets)
+        share = zeros / self.masks.numel()
+        if share > 0.1:
+            logger.warning(
+                "%.0f %% of the target weights are zero before pruning starts:"
+                " was a pruned checkpoint loaded without its pruner.ckpt? The"
+                " values outside its pathways are lost.",
+                100 * share,
+            )
+
+    # -- saving -------------------------------------------------------------
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything beyond the parameters that a resumed run needs."""
+        return {
+            "step": self.step,
+            "settled": sorted(self.settled),
+            "gathering_first": self._gathering_first,
+            "frozen": self.frozen,
+            "turns": self.turns.state_dict(),
+            "masks": self.masks.state_dict(),
+            "dormant": self.switch.dormant() if self.started else {},
+            "scores": {
+                name: score.state_dict() for name, score in self._tracked()
+            },
+            "monitor": self.monitor.state_dict() if self.monitor else {},
+        }
+
+    def _tracked(self) -> list[tuple[str, TrackedScore]]:
+        stages = ("saliency", "growth", "first_saliency")
+        scores = {name: getattr(self, name) for name in stages}
+        return [(n, s) for n, s in scores.items() if isinstance(s, TrackedScore)]
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continues from ``state_dict``; the parameters are loaded before."""
+        self.masks.load_state_dict(state["masks"])
+        self.step = state["step"]
+        self.settled = set(state["settled"])
+        self._gathering_first = state["gathering_first"]
+        self.frozen = state["frozen"]
+        self.turns.load_state_dict(state["turns"])
+        for name, score in self._tracked():
+            score.load_state_dict(state["scores"][name])
+        if self.started:
+            self.switch.load_dormant(state["dormant"])
+        if self.monitor is not None and state["monitor"]:
+            self.monitor.load_state_dict(state["monitor"])
+
+    def save(self, path: str | Path) -> None:
+        """Writes the state; SpeechBrain's Checkpointer calls it."""
+        save_tensors(
+            path, {"format": FORMAT, "version": VERSION, **self.state_dict()}
+        )
+
+    def load(self, path: str | Path, end_of_epoch: bool = False) -> None:
+        """Reads the state that ``save`` wrote."""
+        self.load_state_dict(load_tensors(path, kind=FORMAT, version=VERSION))
+
+
+def _really_stepped(optimizer: Any) -> bool:
+    """Whether a step changed weights: fused AMP steps fire hooks regardless."""
+    found_inf = getattr(optimizer, "found_inf", None)
+    if found_inf is not None and float(found_inf) > 0:
+        return False
+    return any(
+        parameter.grad is not None
+        for group in optimizer.param_groups
+        for parameter in group["params"]
+    )

@@ -1,0 +1,77 @@
+"""Packaging of LeanBrain; the settings of the tools are in pyproject.toml."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+REQUIRED = [
+    # torchaudio ends at 2.11 and must be of torch's minor version. Metadata
+    # cannot say "the same", so leanbrain compares the two on import.
+    "torch>=2.7.1,<2.12",
+    "torchaudio>=2.7.1,<2.12",
+    # What this suite plugs into: Brain, Checkpointer, samplers, layers.
+    "speechbrain>=1.1.2,<1.2",
+    # Every recipe is built from YAML.
+    "hyperpyyaml",
+    # The charts of pruning and training.
+    "tensorboard",
+    # The overlap matrix and the plots of the reports.
+    "matplotlib",
+    # Reads and writes audio files.
+    "soundfile",
+    # Progress bars with the time left.
+    "tqdm",
+    # Figures and audio on their way from and to tensors.
+    "numpy",
+]
+
+EXTRAS = {
+    # GPL: used by the demo's synthesis only, never a part of the package.
+    "demo": ["espeakng-loader>=0.2.4"],
+    # What `make check` runs. Linters are pinned: a new release must not turn
+    # an unchanged tree red. The same versions stand in the pre-commit file.
+    "dev": [
+        "codespell==2.3.0",
+        "hypothesis>=6.100,<7",
+        "mypy==2.4.1",
+        "pre-commit>=4,<5",
+        # 8.2 is the first to import doctest modules under their real names.
+        "pytest>=8.2,<10",
+        "pytest-cov>=5,<8",
+        "ruff==0.12.4",
+        # A test builds the wheel; torch does not accept 82.
+        "setuptools>=70.1,<82",
+        "types-PyYAML",
+        "yamllint==1.35.1",
+    ],
+}
+
+
+def read_version() -> str:
+    """Reads the version without importing the package, which needs torch."""
+    init = Path(__file__).parent / "plugins" / "leanbrain" / "__init__.py"
+    for line in init.read_text(encoding="utf-8").splitlines():
+        if line.startswith("__version__"):
+            return line.split('"')[1]
+    raise RuntimeError(f"no __version__ in {init}")
+
+
+setup(
+    name="leanbrain",
+    version=read_version(),
+    description="Lean models, training and features for SpeechBrain",
+    license="Apache-2.0",
+    python_requires=">=3.10",
+    package_dir={"": "plugins"},
+    packages=find_packages("plugins"),
+    package_data={"leanbrain": ["py.typed"]},
+    install_requires=REQUIRED,
+    extras_require=EXTRAS,
+    classifiers=[
+        "Development Status :: 3 - Alpha",
+        "Intended Audience :: Science/Research",
+        "Programming Language :: Python :: 3",
+        "Topic :: Multimedia :: Sound/Audio :: Speech",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+    ],
+)

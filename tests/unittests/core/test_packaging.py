@@ -1,0 +1,276 @@
+"""What is installed, the commands of the Makefile and the pinned tools."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+
+import pytest
+import yaml
+
+import leanbrain
+
+TARGETS = [
+    "help",
+    "venv",
+    "demo",
+    "board",
+    "test",
+    "unit",
+    "check",
+    "lint",
+    "types",
+    "doctest",
+    "format",
+    "bench",
+    "clean",
+]
+
+# Stands for a Python: makes a .venv whose python prints what it was asked.
+FAKE_PYTHON = """#!/bin/sh
+case "$*" in
+  --version) echo "Python {version}";;
+  *version_info*) exit {too_old};;
+  *ensurepip*) exit {no_venv};;
+  "-m venv"*) mkdir -p .venv/bin
+    printf '#!/bin/sh\\necho "[$@]" >> calls\\n' > .venv/bin/python
+    chmod +x .venv/bin/python;;
+esac
+"""
+
+INSTALL = "[-m pip install --disable-pip-version-check -e .[demo,dev]]"
+
+
+@pytest.fixture(scope="module")
+def wheel(repo_root, tmp_path_factory):
+    """The built wheel and its metadata."""
+    folder = tmp_path_factory.mktemp("wheel")
+    source = folder / "source"
+    source.mkdir()
+    # A copy: a build leaves folders in the tree that it builds.
+    for name in ("setup.py", "pyproject.toml", "LICENSE"):
+        shutil.copy(repo_root / name, source)
+    for name in ("plugins", "recipes", "tests"):
+        shutil.copytree(
+            repo_root / name,
+            source / name,
+            ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"),
+        )
+    code = (
+        "import sys; from setuptools import build_meta;"
+        "build_meta.build_wheel(sys.argv[1])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(folder)],
+        cwd=source,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    (path,) = folder.glob("leanbrain-*.whl")
+    return zipfile.ZipFile(path)
+
+
+def test_wheel_holds_only_the_package(wheel):
+    tops = {name.split("/")[0] for name in wheel.namelist()}
+    info = f"leanbrain-{leanbrain.__version__}.dist-info"
+    assert tops == {"leanbrain", info}
+
+
+def test_wheel_holds_every_module(wheel, repo_root):
+    plugins = repo_root / "plugins"
+    wanted = {
+        path.relative_to(plugins).as_posix()
+        for path in (plugins / "leanbrain").rglob("*.py")
+    }
+    wanted.add("leanbrain/py.typed")
+    assert wanted - set(wheel.namelist()) == set()
+
+
+def read_requirements(wheel):
+    """Maps each required package to its version ranges and extras."""
+    (name,) = [x for x in wheel.namelist() if x.endswith("METADATA")]
+    lines = wheel.read(name).decode().splitlines()
+    pattern = r'Requires-Dist: ([\w-]+)([^;]*)(?:; extra == "(\w+)")?'
+    found = [re.fullmatch(pattern, x) for x in lines]
+    required = {}
+    for x in found:
+        if x:
+            required.setdefault(x[1].lower(), []).append((x[2].strip(), x[3]))
+    return required
+
+
+def test_torch_and_torchaudio_have_the_same_range(wheel):
+    required = read_requirements(wheel)
+    for package in ("torch", "torchaudio"):
+        ((limits, extra),) = required[package]
+        assert set(limits.split(",")) == {">=2.7.1", "<2.12"}
+        assert extra is None
+
+
+def test_gpl_package_is_in_the_demo_extra_only(wheel):
+    ((_, extra),) = read_requirements(wheel)["espeakng-loader"]
+    assert extra == "demo"
+
+
+@pytest.mark.parametrize("tool", ["ruff", "yamllint", "codespell"])
+def test_commit_hooks_have_the_pinned_versions(wheel, repo_root, tool):
+    ((limits, extra),) = read_requirements(wheel)[tool]
+    config = (repo_root / ".pre-commit-config.yaml").read_text()
+    repos = yaml.safe_load(config)["repos"]
+    (rev,) = [x["rev"] for x in repos if f"/{tool}" in x["repo"]]
+    assert extra == "dev"
+    assert limits == f"=={rev.removeprefix('v')}"
+
+
+# --------------------------------------------------------------- Makefile
+
+needs_make = pytest.mark.skipif(
+    shutil.which("make") is None, reason="make is not installed"
+)
+
+
+def make(folder, *arguments):
+    """Runs make; settings of this process do not leak into it."""
+    keep = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in {"MAKEFLAGS", "MAKELEVEL", "DATA", "RESULTS"}
+    }
+    return subprocess.run(
+        ["make", "--no-print-directory", *arguments],
+        cwd=folder,
+        env=keep,
+        capture_output=True,
+        text=True,
+    )
+
+
+@pytest.fixture
+def checkout(repo_root, tmp_path):
+    """A checkout without .venv, and pythons that only note what is asked."""
+    folder = tmp_path / "a checkout"
+    folder.mkdir()
+    for name in ("Makefile", "setup.py"):
+        shutil.copy(repo_root / name, folder)
+    pythons = {
+        "python-good": {"version": "3.12.1", "too_old": 0, "no_venv": 0},
+        "python-old": {"version": "3.9.2", "too_old": 1, "no_venv": 0},
+        "python-bare": {"version": "3.12.1", "too_old": 0, "no_venv": 1},
+    }
+    for name, facts in pythons.items():
+        path = folder / name
+        path.write_text(FAKE_PYTHON.format(**facts))
+        path.chmod(0o755)
+    return folder
+
+
+def read_calls(folder):
+    """What .venv's python was asked since the last look."""
+    path = folder / "calls"
+    lines = path.read_text().splitlines() if path.exists() else []
+    path.unlink(missing_ok=True)
+    return [x for x in lines if x != "[-m pip --version]"]
+
+
+@needs_make
+def test_make_alone_lists_every_target(repo_root):
+    done = make(repo_root)
+    assert done.returncode == 0
+    assert re.findall(r"^  (\w+) ", done.stdout, re.M) == TARGETS
+
+
+@needs_make
+@pytest.mark.parametrize("target", TARGETS)
+def test_every_target_parses(repo_root, target):
+    done = make(repo_root, "-n", target)
+    assert done.returncode == 0, done.stderr
+
+
+@needs_make
+def test_demo_installs_once_and_passes_the_settings(checkout):
+    demo = "[recipes/MultilingualPrompts/ASR/CTC/demo.py --results_folder"
+    assert make(checkout, "PYTHON=./python-good", "demo").returncode == 0
+    assert read_calls(checkout) == [INSTALL, f"{demo} results/demo]"]
+    make(checkout, "PYTHON=./python-good", "demo", "DATA=a b", "RESULTS=r")
+    assert read_calls(checkout) == [f"{demo} r --data_folder a b]"]
+    later = (checkout / ".venv" / ".stamp").stat().st_mtime + 10
+    os.utime(checkout / "setup.py", (later, later))
+    # The interpreter of an existing .venv counts, not the default one.
+    make(checkout, "PYTHON=./python-old", "demo")
+    assert read_calls(checkout)[0] == INSTALL
+
+
+@needs_make
+def test_check_runs_lint_types_doctests_and_tests(checkout):
+    assert make(checkout, "PYTHON=./python-good", "check").returncode == 0
+    calls = " ".join(read_calls(checkout))
+    for part in (
+        "ruff check",
+        "ruff format --check",
+        "yamllint --strict",
+        "codespell",
+        "mypy plugins/leanbrain",
+        "--doctest-modules plugins/leanbrain",
+        "pytest --cov",
+    ):
+        assert part in calls, part
+
+
+@needs_make
+@pytest.mark.parametrize(
+    "python, sentence",
+    [
+        ("./python-old", "LeanBrain needs Python >= 3.10, got Python 3.9.2"),
+        ("./python-bare", "./python-bare has no venv module"),
+        ("./python-absent", "LeanBrain needs Python >= 3.10"),
+    ],
+)
+def test_python_that_does_not_fit(checkout, python, sentence):
+    done = make(checkout, f"PYTHON={python}", "test")
+    assert done.returncode != 0
+    assert f"error: {sentence}" in done.stderr
+    assert not (checkout / ".venv").exists()
+
+
+@needs_make
+def test_failed_install_is_tried_again(checkout):
+    make(checkout, "PYTHON=./python-good", "venv")
+    python = checkout / ".venv" / "bin" / "python"
+    good = python.read_text()
+    (checkout / ".venv" / ".stamp").unlink()
+    python.write_text(good + 'case "$*" in *install*) exit 1;; esac\n')
+    assert make(checkout, "PYTHON=./python-good", "demo").returncode != 0
+    python.write_text(good)
+    read_calls(checkout)
+    assert make(checkout, "PYTHON=./python-good", "venv").returncode == 0
+    assert read_calls(checkout) == [INSTALL]
+
+
+# ---------------------------------------------------- continuous integration
+
+
+def test_ci_runs_make_check_and_nothing_else(repo_root, tmp_path):
+    script = repo_root / ".ci" / "run"
+    assert os.access(script, os.X_OK)
+    (tmp_path / "make").write_text('#!/bin/sh\necho "$PWD|$*|$(cat)"\n')
+    (tmp_path / "make").chmod(0o755)
+    done = subprocess.run(
+        [script],
+        cwd=tmp_path,
+        env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"},
+        input="not to be read",
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout == f"{repo_root}|check|\n"
+    assert done.returncode == 0
+
+
+def test_workflow_calls_the_same_command(repo_root):
+    path = repo_root / ".github" / "workflows" / "ci.yml"
+    job = yaml.safe_load(path.read_text())["jobs"]["check"]
+    assert job["strategy"]["matrix"]["python"] == ["3.10", "3.13"]
+    assert [x["run"] for x in job["steps"] if "run" in x] == [".ci/run"]
