@@ -155,6 +155,8 @@ class TensorBoardLogger:
         meta = dict(stats_meta)
         test = train_stats is None and valid_stats is None and bool(test_stats)
         step = self._stats_step(meta)
+        if not test:
+            self._hide_stale(step)
         stages = {
             "meta": meta,
             "train": train_stats,
@@ -195,20 +197,24 @@ class TensorBoardLogger:
 
     def _scalar(self, tag: str, value: Any, step: int, test: bool) -> None:
         """Writes a number, after hiding stale ones unless it is of a test."""
-        writer = self._open()
-        if writer is None:
+        if not test:
+            self._hide_stale(step)
+        if (writer := self._open()) is not None:
+            self.step = max(self.step, step)
+            writer.add_scalar(tag, value, step)
+
+    def _hide_stale(self, step: int) -> None:
+        """Hides what the training that goes on here will write again."""
+        if not self._must_purge or self._open() is None:
             return
-        if self._must_purge and not test:
-            # Without a checkpoint the run starts anew: an older, killed run
-            # in the same folder is stale from here on. Not so where calls
-            # are counted, as the count may have started again.
-            if self._resume is not None:
-                self._purge(self._resume + 1)
-            elif not self._counts_calls:
-                self._purge(max(step, 1))
-            self._must_purge = False
-        self.step = max(self.step, step)
-        writer.add_scalar(tag, value, step)
+        self._must_purge = False
+        # Without a checkpoint the run starts anew: an older, killed run in
+        # the same folder is stale from here on. Not so where calls are
+        # counted, as the count may have started again.
+        if self._resume is not None:
+            self._purge(self._resume + 1)
+        elif not self._counts_calls:
+            self._purge(max(step, 1))
 
     def _open(self) -> Any:
         """Returns the writer, None on all but the main process."""

@@ -11,9 +11,31 @@ import torch
 
 from leanbrain.checks import UserError
 
-__all__ = ["check_audio", "load_audio"]
+__all__ = ["AudioError", "check_audio", "load_audio"]
 
 StrPath = str | os.PathLike[str]
+
+
+class AudioError(UserError):
+    """An audio file that is missing or wrong, in one sentence.
+
+    When a loader's worker process raises, torch builds the error anew in the
+    training process, with the worker's whole traceback as its message. Only
+    the sentence is kept of it.
+
+    Arguments
+    ---------
+    message : str
+        The sentence, or a traceback that ends with it.
+
+    Example
+    -------
+    >>> str(AudioError("Caught ...\\nmodule.AudioError: a.wav must be mono."))
+    'a.wav must be mono.'
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message.rpartition("AudioError: ")[2].rstrip())
 
 
 def check_audio(
@@ -33,14 +55,14 @@ def check_audio(
 
     Raises
     ------
-    UserError
+    AudioError
         Names the first file that is missing and how many are, else the first
         that is no mono audio, is empty, or has another sample rate.
     """
     paths = [row["wav"] for row in rows.values()]
     missing = [path for path in paths if not os.path.isfile(path)]
     if missing:
-        raise UserError(
+        raise AudioError(
             f"every audio file must exist, got {len(missing)} of "
             f"{len(paths)} missing, the first is {missing[0]}."
         )
@@ -66,16 +88,16 @@ def load_audio(path: StrPath, sample_rate: int) -> torch.Tensor:
 
     Raises
     ------
-    UserError
+    AudioError
         When the file is missing, no audio, cut off, empty, not mono, or of
         another sample rate.
 
     Example
     -------
-    >>> load_audio("missing.flac", 8000)
+    >>> load_audio("a.flac", 8000)
     Traceback (most recent call last):
     ...
-    leanbrain.checks.UserError: the audio file must exist, got missing.flac.
+    leanbrain.dataio.audio.AudioError: the audio file must exist, got a.flac.
     """
     with _open_audio(path, sample_rate) as file:
         try:
@@ -83,7 +105,7 @@ def load_audio(path: StrPath, sample_rate: int) -> torch.Tensor:
         except soundfile.SoundFileError as error:
             raise _not_audio(path, error) from error
         if len(samples) != file.frames:
-            raise UserError(
+            raise AudioError(
                 f"{path} must hold the {file.frames} samples that its "
                 f"header announces, got {len(samples)} (cut off?)."
             )
@@ -93,7 +115,7 @@ def load_audio(path: StrPath, sample_rate: int) -> torch.Tensor:
 def _open_audio(path: StrPath, sample_rate: int | None) -> soundfile.SoundFile:
     """Opens a file whose header is as it should be."""
     if not os.path.isfile(path):
-        raise UserError(f"the audio file must exist, got {path}.")
+        raise AudioError(f"the audio file must exist, got {path}.")
     try:
         file = soundfile.SoundFile(path)
     except soundfile.SoundFileError as error:
@@ -109,10 +131,10 @@ def _open_audio(path: StrPath, sample_rate: int | None) -> soundfile.SoundFile:
     ):
         if not right:
             file.close()
-            raise UserError(f"{path} must {rule}, got {got}.")
+            raise AudioError(f"{path} must {rule}, got {got}.")
     return file
 
 
-def _not_audio(path: StrPath, error: Exception) -> UserError:
+def _not_audio(path: StrPath, error: Exception) -> AudioError:
     reason = getattr(error, "error_string", str(error)).rstrip(". ")
-    return UserError(f"{path} must be readable audio, got: {reason}.")
+    return AudioError(f"{path} must be readable audio, got: {reason}.")

@@ -35,8 +35,8 @@ SPEAKERS = {
     "test": [("m2", 50), ("f3", 50)],
 }
 # Words per minute. English and French write letters that they do not speak:
-# they are slower, so
-# that CTC has a frame for each letter also at 25 frames per second.
+# they are slower, so that CTC has a frame for each letter (and one between
+# doubled letters) also at 25 frames per second.
 RATES = {
     "en": (150, 162, 174, 186),
     "fr": (140, 150, 160, 170),

@@ -1,13 +1,15 @@
 """Allocation: how many weights each tensor keeps at a given sparsity.
 
-All allocations keep exactly `keep_total(N, sparsity)` of the N weights. Shares
+All allocations are called as ``allocation(saliency, sparsity)``; the mapping
+may compute its tensors when they are asked for, they are read one at a time.
+They keep exactly `keep_total(N, sparsity)` of the N weights. Shares
 are integers and settled by largest remainder, in integer arithmetic, so that
 the counts are the same on every machine and rank.
 """
 
 from collections.abc import Mapping, Sequence
 
-from torch import Tensor
+from torch import Size, Tensor
 
 from leanbrain.checks import UserError, check_fraction, check_int
 from leanbrain.pruning.topk import top_counts
@@ -75,8 +77,9 @@ def per_layer(
     >>> per_layer({"a": torch.ones(2, 5), "b": torch.ones(2, 10)}, 0.7)
     {'a': 3, 'b': 6}
     """
-    sizes = [tensor.numel() for tensor in saliency.values()]
-    return _solve(saliency, sparsity, min_keep, sizes)
+    shapes = _shapes(saliency)
+    shares = [shape.numel() for shape in shapes.values()]
+    return _solve(shapes, sparsity, min_keep, shares)
 
 
 def erk(
@@ -116,9 +119,10 @@ def erk(
     >>> erk({"a": torch.ones(4, 4), "b": torch.ones(12, 12)}, 0.8)
     {'a': 8, 'b': 24}
     """
+    shapes = _shapes(saliency)
     # Density times size: the keep-counts themselves go as sum(shape).
-    shares = [sum(tensor.shape) for tensor in saliency.values()]
-    return _solve(saliency, sparsity, min_keep, shares)
+    shares = [sum(shape) for shape in shapes.values()]
+    return _solve(shapes, sparsity, min_keep, shares)
 
 
 def global_(
@@ -159,16 +163,14 @@ def global_(
     >>> global_(scores, 0.5, min_keep=0)
     {'a': 2, 'b': 0}
     """
-    total, low = _bounds(saliency, sparsity, min_keep)
-    free, kept = list(saliency), dict[str, int]()
+    total, low = _bounds(_shapes(saliency), sparsity, min_keep)
+    free, kept = list(low), dict[str, int]()
     while True:
-        rest = total - sum(kept.values())
-        counts = top_counts([saliency[name] for name in free], rest)
-        found = dict(zip(free, counts, strict=True))
+        found = top_counts(saliency, total - sum(kept.values()), names=free)
         poor = [name for name in free if found[name] < low[name]]
         if not poor:
             found.update(kept)
-            return {name: found[name] for name in saliency}
+            return {name: found[name] for name in low}
         # Their minimum is taken off the total, which raises the bar for the
         # others: more of them may fall below their own minimum next.
         kept.update({name: low[name] for name in poor})
@@ -228,25 +230,30 @@ def apportion(
     return parts
 
 
+def _shapes(saliency: Mapping[str, Tensor]) -> dict[str, Size]:
+    """Reads the shapes, once: a mapping may compute its tensors when asked."""
+    return {name: tensor.shape for name, tensor in saliency.items()}
+
+
 def _solve(
-    saliency: Mapping[str, Tensor],
+    shapes: Mapping[str, Size],
     sparsity: float,
     min_keep: int,
     shares: Sequence[int],
 ) -> dict[str, int]:
     """Splits the total of a sparsity by shares."""
-    total, low = _bounds(saliency, sparsity, min_keep)
-    sizes = [tensor.numel() for tensor in saliency.values()]
+    total, low = _bounds(shapes, sparsity, min_keep)
+    sizes = [shape.numel() for shape in shapes.values()]
     parts = apportion(total, shares, list(low.values()), sizes)
-    return dict(zip(saliency, parts, strict=True))
+    return dict(zip(shapes, parts, strict=True))
 
 
 def _bounds(
-    saliency: Mapping[str, Tensor], sparsity: float, min_keep: int
+    shapes: Mapping[str, Size], sparsity: float, min_keep: int
 ) -> tuple[int, dict[str, int]]:
     """Returns the total to keep and the least for every tensor."""
     min_keep = check_int("min_keep", min_keep, low=0)
-    sizes = {name: tensor.numel() for name, tensor in saliency.items()}
+    sizes = {name: shape.numel() for name, shape in shapes.items()}
     total = keep_total(sum(sizes.values()), sparsity)
     low = {name: min(min_keep, size) for name, size in sizes.items()}
     if sum(low.values()) > total:

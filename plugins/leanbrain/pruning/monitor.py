@@ -167,16 +167,18 @@ class PruningMonitor:
         if not _is_main():
             return
         scalars: dict[str, float] = {}
+        known: dict[str, Any] = {}
         for name, value in metrics.items():
             if not isinstance(value, Mapping):
-                scalars[f"{stage}/{name}"] = _number(name, value)
+                known[name] = scalars[f"{stage}/{name}"] = _number(name, value)
                 continue
             values = {k: _number(f"{name}/{k}", x) for k, x in value.items()}
+            known[name] = values
             scalars |= {tags.metric(stage, name, k): values[k] for k in values}
             if values:
                 mean = sum(values.values()) / len(values)
                 scalars[tags.mean_metric(stage, name)] = mean
-        record = {"stage": stage, "metrics": metrics}
+        record = {"stage": stage, "metrics": known}
         self._write(step, "metrics", record, scalars, stage == "test")
 
     def state_dict(self) -> dict[str, Any]:

@@ -7,7 +7,7 @@ the sample: where the sample misleads, everything is ranked.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -92,20 +92,25 @@ def top_mask(score: Tensor, keep: int, among: Tensor | None = None) -> Tensor:
     return above.view(score.shape)
 
 
-def top_counts(scores: Sequence[Tensor], keep: int) -> list[int]:
+def top_counts(
+    scores: Mapping[str, Tensor], keep: int, names: Iterable[str] | None = None
+) -> dict[str, int]:
     """Counts, tensor by tensor, the entries among the largest of all tensors.
 
     Arguments
     ---------
-    scores : Sequence[Tensor]
-        Scores of any shapes; the larger, the better.
+    scores : Mapping[str, Tensor]
+        Scores of any shapes; the larger, the better. Tensors are read one at
+        a time and a few times over: a mapping may compute them when asked.
     keep : int
         How many entries to take from all tensors together.
+    names : Iterable[str] | None
+        Which tensors take part, and their order; None takes all.
 
     Returns
     -------
-    list
-        For each tensor, how many of its entries belong to the `keep` largest;
+    dict
+        For each name, how many of its entries belong to the `keep` largest;
         the sum is `keep`. Of equal scores the earlier tensor's count first.
 
     Raises
@@ -115,34 +120,37 @@ def top_counts(scores: Sequence[Tensor], keep: int) -> list[int]:
 
     Example
     -------
-    >>> top_counts([torch.tensor([1.0, 5.0]), torch.tensor([4.0, 3.0])], 2)
-    [1, 1]
+    >>> a, b = torch.tensor([1.0, 5.0]), torch.tensor([4.0, 3.0])
+    >>> top_counts({"a": a, "b": b}, 3)
+    {'a': 1, 'b': 2}
     """
-    flats = [score.detach().reshape(-1) for score in scores]
-    for flat in flats:
-        check_rankable("score", flat)
+    names = list(scores if names is None else names)
     keep = check_int("keep", keep, low=0)
-    available = sum(flat.numel() for flat in flats)
+    available = sum(scores[name].numel() for name in names)
     if keep > available:
         raise UserError(
             f"`keep` must be at most the number of entries ({available}), "
             f"got {keep}."
         )
-    if keep in (0, available):
-        return [flat.numel() if keep else 0 for flat in flats]
-    samples = [_sample(flat, None, available) for flat in flats]
+    samples = []
+    for name in names:
+        score = scores[name]
+        check_rankable(f"score of {name}", score)
+        samples.append(_sample(score.detach().reshape(-1), None, available))
+    if keep == 0:
+        return dict.fromkeys(names, 0)
     low, high = _bracket(samples, keep / available)
-    counts, near = _gather(flats, low, high)
+    counts, near = _gather(scores, names, low, high)
     missing = keep - sum(counts)
     if not 0 <= missing <= sum(part.numel() for part in near):
-        counts, near = _gather(flats, -math.inf, math.inf)
+        counts, near = _gather(scores, names, -math.inf, math.inf)
         missing = keep
     taken = _settle(torch.cat(near), missing)
     parts = taken.split([part.numel() for part in near])
-    return [
-        count + count_true(part)
-        for count, part in zip(counts, parts, strict=True)
-    ]
+    return {
+        name: count + count_true(part)
+        for name, count, part in zip(names, counts, parts, strict=True)
+    }
 
 
 def check_rankable(name: str, score: Tensor) -> None:
@@ -250,11 +258,12 @@ def _split(
 
 
 def _gather(
-    flats: Sequence[Tensor], low: float, high: float
+    scores: Mapping[str, Tensor], names: Iterable[str], low: float, high: float
 ) -> tuple[list[int], list[Tensor]]:
     """Counts the entries above a bracket and gathers those inside it."""
     counts, gathered = [], []
-    for flat in flats:
+    for name in names:
+        flat = scores[name].detach().reshape(-1)
         above, near = _split(flat, None, low, high)
         counts.append(count_true(above))
         gathered.append(flat.index_select(0, near))

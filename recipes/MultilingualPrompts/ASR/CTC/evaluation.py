@@ -1,13 +1,12 @@
 """Error rates per language, and the result file that reports are made of."""
 
-import os
 from pathlib import Path
 
 from speechbrain.utils.distributed import if_main_process
 from speechbrain.utils.metric_stats import ErrorRateStats
 
 from leanbrain.files import read_json, write_json
-from leanbrain.provenance import git_commit, host_facts, versions
+from leanbrain.provenance import commit, host_facts, versions
 
 
 class ErrorRates:
@@ -119,10 +118,9 @@ def write_result(hparams, rates, steps, seconds):
         "wer": rates["wer"],
         "mean_cer": sum(rates["cer"].values()) / len(rates["cer"]),
         "seed": hparams["seed"],
-        "threads": int(os.environ.get("OMP_NUM_THREADS", 0)) or None,
         "host": host_facts(),
         "versions": versions(),
-        "commit": git_commit(),
+        "commit": commit(__file__),
         "hparams": (folder / "hyperparams.yaml").read_text(encoding="utf-8"),
     }
     write_json(folder / "result.json", result)

@@ -6,8 +6,10 @@ duration, wav, lang, spk_id, wrd: real speech, or the synthetic corpus of
 """
 
 import hashlib
+import json
 import logging
 import os
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,6 @@ from typing import Any
 from leanbrain.checks import UserError, check_known
 from leanbrain.dataio.manifests import (
     SPLITS,
-    Rows,
     check_audio,
     find_data_root,
     read_manifest,
@@ -26,6 +27,7 @@ from leanbrain.files import read_json, write_json
 logger = logging.getLogger(__name__)
 
 SUMMARY = "prepare.json"
+Row = dict[str, Any]
 
 
 def prepare_multilingual_prompts(
@@ -63,18 +65,119 @@ def prepare_multilingual_prompts(
 
     Example
     -------
-    >>> summary = prepare_multilingual_prompts("prompts", "save")  # doctest: +SKIP
-    >>> summary["counts"]["train"]  # doctest: +SKIP
-    {'de': 414, 'en': 901, 'es': 244, 'ru': 240, 'uk': 297}
+    >>> prepare_multilingual_prompts("missing", "save")
+    Traceback (most recent call last):
+    ...
+    leanbrain.checks.UserError: The manifest missing/train.csv does not exist.
     """
-    source, target = Path(data_folder), Path(save_folder)
+    target = Path(save_folder)
     if skip_prep:
-        _check_prepared(target)
-        return read_json(target / SUMMARY)["summary"]
+        return _prepared(target)["summary"]
+    source = Path(data_folder)
     root = find_data_root(source / "train.csv")
-    data = {split: read_manifest(source / f"{split}.csv") for split in SPLITS}
-    fingerprint = _fingerprint(source, root, languages)
-    summary = _select(data, languages, root)
-    for split in SPLITS:
-        check_audio(read_manifest)
+    kept = _keep(source, languages)
+    check_audio(_resolved(kept, root))
+    fingerprint = _fingerprint(kept, root)
+    if _is_prepared(target, fingerprint):
+        logger.info("The manifests in %s are up to date", target)
+        return _prepared(target)["summary"]
+    for split, rows in kept.items():
+        write_manifest(target / f"{split}.csv", rows)
+    summary = {
+        "languages": sorted({row["lang"] for row in kept["train"]}),
+        "data_root": str(root),
+        "counts": {split: _count(rows) for split, rows in kept.items()},
+        "minutes": {split: _minutes(rows) for split, rows in kept.items()},
+    }
+    # Last: its presence says that the manifests are complete.
+    write_json(
+        target / SUMMARY, {"fingerprint": fingerprint, "summary": summary}
+    )
+    logger.info("Prepared %s: utterances %s", target, summary["counts"])
     return summary
+
+
+def _keep(
+    source: Path, languages: Sequence[str] | None
+) -> dict[str, list[Row]]:
+    """Reads the manifests; returns the rows of some languages, by ID."""
+    found = {split: read_manifest(source / f"{split}.csv") for split in SPLITS}
+    present = sorted(
+        {row["lang"] for rows in found.values() for row in rows.values()}
+    )
+    wanted = _check_languages(languages, present)
+    kept = {
+        split: [row for _, row in sorted(rows.items()) if row["lang"] in wanted]
+        for split, rows in found.items()
+    }
+    for language in wanted:
+        for split, rows in kept.items():
+            if all(row["lang"] != language for row in rows):
+                raise UserError(
+                    f"every language must be in each of {', '.join(SPLITS)}, "
+                    f"got no {language!r} in {source / split}.csv."
+                )
+    return kept
+
+
+def _check_languages(
+    languages: Sequence[str] | None, present: list[str]
+) -> list[str]:
+    """Returns the languages to keep."""
+    if languages is None:
+        return present
+    if isinstance(languages, str) or not languages:
+        raise UserError(
+            "`languages` must be a list of at least one name (or null for "
+            f"all), got {languages!r}."
+        )
+    return [check_known("languages", name, present) for name in languages]
+
+
+def _resolved(kept: dict[str, list[Row]], root: Path) -> dict[str, Row]:
+    """Returns the rows of all splits with absolute audio paths."""
+    return {
+        f"{split}/{row['ID']}": {
+            **row,
+            "wav": row["wav"].replace("{data_root}", str(root)),
+        }
+        for split, rows in kept.items()
+        for row in rows
+    }
+
+
+def _fingerprint(kept: dict[str, list[Row]], root: Path) -> str:
+    """Returns a hash of all that the prepared manifests depend on."""
+    text = json.dumps([str(root), kept], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _is_prepared(target: Path, fingerprint: str) -> bool:
+    """Tells whether an earlier run left the same manifests."""
+    files = [f"{split}.csv" for split in SPLITS] + [SUMMARY]
+    if not all((target / name).is_file() for name in files):
+        return False
+    return read_json(target / SUMMARY)["fingerprint"] == fingerprint
+
+
+def _prepared(target: Path) -> dict[str, Any]:
+    """Returns what an earlier run noted down."""
+    if not (target / SUMMARY).is_file():
+        raise UserError(
+            "`skip_prep` must be False at the first run, "
+            f"got no {target / SUMMARY}."
+        )
+    return read_json(target / SUMMARY)
+
+
+def _count(rows: list[Row]) -> dict[str, int]:
+    """Counts utterances by language."""
+    return dict(sorted(Counter(row["lang"] for row in rows).items()))
+
+
+def _minutes(rows: list[Row]) -> dict[str, float]:
+    """Adds up durations by language."""
+    total: dict[str, float] = dict.fromkeys(_count(rows), 0.0)
+    for row in rows:
+        total[row["lang"]] += row["duration"] / 60
+    return {language: round(value, 2) for language, value in total.items()}

@@ -42,6 +42,7 @@ from leanbrain.dataio.sampler import (  # noqa: E402
     LanguageBatchSampler,
     evaluation_batches,
 )
+from leanbrain.dataio.synthesis import synthesise_corpus  # noqa: E402
 from leanbrain.pruning.checkpoints import (  # noqa: E402
     newest_checkpoint,
     require_dense,
@@ -71,7 +72,9 @@ class ASR(sb.Brain):
             hidden = self.modules.encoder(feats)
         else:
             hidden = self.modules.encoder(feats, lengths=lens)
-        return self.modules.ctc_lin(hidden).log_softmax(-1), lens
+        # The output layer may have more neurons than there are characters.
+        logits = self.modules.ctc_lin(hidden)[..., : len(self.label_encoder)]
+        return logits.log_softmax(-1), lens
 
     def compute_objectives(self, predictions, batch, stage):
         """CTC loss; collects the error rates outside training."""
@@ -144,6 +147,26 @@ class ASR(sb.Brain):
         )
 
 
+def read_tables(hparams):
+    """Prepares the data on the main process; returns rows per split."""
+
+    def prepare():
+        prepare_multilingual_prompts(
+            hparams["data_folder"]
+            or synthesise_corpus(hparams["synthesis_folder"]),
+            hparams["save_folder"],
+            hparams["languages"],
+        )
+
+    run_on_main(prepare)
+    folder = Path(hparams["save_folder"])
+    summary = prepare_multilingual_prompts(None, folder, skip_prep=True)
+    return {
+        split: read_manifest(folder / f"{split}.csv", summary["data_root"])
+        for split in ("train", "valid", "test")
+    }
+
+
 def dataio_prepare(hparams, tables):
     """Datasets, their loaders' batches, and the label encoder.
 
@@ -186,8 +209,8 @@ def dataio_prepare(hparams, tables):
     encoder.add_unk()
     encoder.load_or_create(
         path=label_file(hparams),
-        from_iterables=[[sorted(characters(tables["train"]))]],
-        special_labels={"blank_label": "<blank>"},
+        from_iterables=[sorted(characters(tables["train"]))],
+        special_labels={"blank_label": 0},
     )
     neurons = hparams["asr"]["output_neurons"]
     if len(encoder) > neurons:
@@ -253,19 +276,7 @@ def main(arguments):
         hyperparams_to_save=hparams_file,
         overrides=overrides,
     )
-    run_on_main(
-        prepare_multilingual_prompts,
-        kwargs={
-            "data_folder": hparams["data_folder"],
-            "save_folder": hparams["save_folder"],
-            "languages": hparams["languages"],
-        },
-    )
-    folder = Path(hparams["save_folder"])
-    tables = {
-        split: read_manifest(folder / f"{split}.csv")
-        for split in ("train", "valid", "test")
-    }
+    tables = read_tables(hparams)
     datasets, encoder = dataio_prepare(hparams, tables)
     brain = ASR(
         modules=hparams["modules"],
@@ -276,7 +287,7 @@ def main(arguments):
     )
     brain.label_encoder = encoder
     connect_pruner(hparams, brain)
-    stopwatch = Stopwatch(folder / "seconds.json")
+    stopwatch = Stopwatch(Path(hparams["save_folder"]) / "seconds.json")
     started = time.monotonic()
     try:
         brain.fit(
