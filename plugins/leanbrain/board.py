@@ -229,7 +229,10 @@ class TensorBoardLogger:
 
     def _purge(self, step: int) -> None:
         """Hides all events from `step` on that were written before now."""
-        from tensorboard.compat.proto.event_pb2 import Event, SessionLog
+        from tensorboard.compat.proto.event_pb2 import (  # type: ignore[import-untyped]
+            Event,
+            SessionLog,
+        )
 
         # What SummaryWriter(purge_step=...) writes. A writer may be open
         # already: it need not be closed for this.

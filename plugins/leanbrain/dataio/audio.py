@@ -77,7 +77,8 @@ def load_audio(path: StrPath, sample_rate: int) -> torch.Tensor:
     Arguments
     ---------
     path : path
-        FLAC, WAV or anything else that libsndfile reads; mono.
+        FLAC, WAV or anything else that libsndfile reads; mono. A WAV file
+        that is cut off is not noticed: libsndfile takes it for a shorter one.
     sample_rate : int
         Hz that the file must have: nothing is resampled.
 

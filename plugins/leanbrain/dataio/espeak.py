@@ -182,9 +182,8 @@ def _short_path(path: str) -> str:
 _FOLDERS: list[tempfile.TemporaryDirectory[str]] = []
 
 
-def _load(library_path: str, data_path: str, seed: int) -> ctypes.CDLL:
-    """Loads and initialises the library."""
-    library = ctypes.CDLL(library_path)
+def _initialise(library: ctypes.CDLL, data_path: str, seed: int) -> None:
+    """Prepares a freshly loaded library."""
     library.espeak_Initialize.argtypes = [
         ctypes.c_int,
         ctypes.c_int,
@@ -209,7 +208,6 @@ def _load(library_path: str, data_path: str, seed: int) -> ctypes.CDLL:
             f"espeak-ng must start with its data folder, got {data_path}."
         )
     library.espeak_ng_SetRandSeed(ctypes.c_long(seed))
-    return library
 
 
 def _unload(library: ctypes.CDLL) -> None:
@@ -233,8 +231,10 @@ def _speak(
         return 0
 
     callback = _CALLBACK(collect)
-    library = _load(*locate(), seed)
+    library_path, data_path = locate()
+    library = ctypes.CDLL(library_path)
     try:
+        _initialise(library, data_path, seed)
         library.espeak_SetSynthCallback(callback)
         if library.espeak_SetVoiceByName(voice.encode()):
             raise UserError(

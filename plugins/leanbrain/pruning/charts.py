@@ -90,8 +90,9 @@ def curves_figure(
     Example
     -------
     >>> line = Line("en", [0, 100], [90.0, 12.5])
-    >>> curves_figure([line], "CER", "CER (%)").axes[0].get_ylim()[0]
-    0.0
+    >>> axes = curves_figure([line], "CER", "CER (%)").axes[0]
+    >>> axes.get_ylabel(), float(axes.get_ylim()[0])
+    ('CER (%)', 0.0)
     """
     figure = new_figure(4.8, 3.3, theme)
     draw_curves(figure.add_subplot(), lines, title, unit, top, theme)

@@ -49,7 +49,7 @@ def collect(runs: Mapping[str, str | os.PathLike[str]]) -> dict[str, Any]:
             f"{list(runs)}."
         )
     summary: dict[str, Any] = {}
-    hosts = []
+    hosts: list[Any] = []
     for name, folder in runs.items():
         result = _read_result(Path(folder) / RESULT_FILE)
         host = result.pop("host", {})

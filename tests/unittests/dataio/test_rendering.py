@@ -43,9 +43,14 @@ def test_a_tone_stays_the_same_tone(hertz):
 
 
 def test_what_does_not_fit_into_8_khz_is_removed():
-    both = tone(1000.0) + tone(6000.0)
-    alone = finish(tone(1000.0), 0.5, 90.0, seed=1)
-    assert np.allclose(finish(both, 0.5, 90.0, seed=1), alone, atol=700)
+    # Away from the ends, where a tone that starts is not only that tone.
+    middle = slice(LEADING + 100, -TRAILING - 100)
+    loud = finish(tone(1000.0) + tone(6000.0), 0.5, 90.0, seed=1)[middle]
+    power = np.abs(np.fft.rfft(loud * np.hanning(len(loud)))) ** 2
+    hertz = np.fft.rfftfreq(len(loud), 1 / SAMPLE_RATE)
+    near = np.abs(hertz - 1000) < 20
+    # 6 kHz would fold back to 2 kHz.
+    assert power[~near].sum() < 1e-4 * power[near].sum()
 
 
 @pytest.mark.parametrize("peak", [0.2, 0.9])
@@ -72,10 +77,12 @@ def test_seed_decides_the_noise():
     assert not np.array_equal(first, other)
 
 
-def test_no_overflow_at_full_level():
-    samples = finish(tone(440.0, 32000.0), 0.9, 10.0, seed=1).astype(int)
-    # A wrapped sample would jump by nearly the whole range.
-    assert np.abs(np.diff(samples)).max() < 40000
+def test_too_loud_is_clipped_not_wrapped():
+    clean = finish(tone(440.0), 0.9, 300.0, seed=1)
+    noisy = finish(tone(440.0), 0.9, 10.0, seed=1)
+    top = clean > 0.88 * 32768
+    assert (noisy[top] == 32767).any()
+    assert (noisy[top] > 0).all()
 
 
 @pytest.mark.parametrize(
@@ -93,7 +100,7 @@ def test_bad_levels_are_named(peak, snr_db, match):
 
 def test_seeds_are_stable_and_different():
     # Pinned: another value would change every corpus.
-    assert seed_of(1234, "en") == 7862284418139303397
+    assert seed_of(1234, "en") == 3702057619760497954
     seeds = {seed_of(a, b) for a in range(20) for b in range(20)}
     assert len(seeds) == 400
     assert all(0 <= seed < 2**63 for seed in seeds)

@@ -125,7 +125,9 @@ def test_broken_line_is_named(path, line):
     write(History(path), [1])
     with open(path, "a") as file:
         file.write(line + "\n")
-    with pytest.raises(UserError, match=r"history.jsonl must hold .* in line 2"):
+    with pytest.raises(
+        UserError, match=r"history.jsonl must hold .* in line 2"
+    ):
         read_history(path)
     with pytest.raises(UserError, match="in line 2"):
         write(History(path), [2])

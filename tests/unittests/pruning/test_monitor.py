@@ -101,7 +101,9 @@ def test_update_agrees_with_the_oracle(path, generator):
     for p, q in itertools.combinations(PATHWAYS, 2):
         both, either = rows[p] & rows[q], rows[p] | rows[q]
         wanted[f"pruning/overlap/{p}-{q}"] = both.sum() / either.sum()
-    assert board.scalars == {(t, 40): pytest.approx(x) for t, x in wanted.items()}
+    assert board.scalars == {
+        (t, 40): pytest.approx(x) for t, x in wanted.items()
+    }
 
     (record,) = read_history(path)
     assert (record["step"], record["kind"]) == (40, "update")
@@ -204,7 +206,9 @@ def test_metrics_are_named_by_stage_and_language(path):
     [({"cer": "low"}, "cer: 'low'"), ({"cer": {"en": None}}, "cer/en: None")],
 )
 def test_metrics_must_be_numbers(metrics, name):
-    with pytest.raises(UserError, match=f"`metrics` must hold numbers, got {name}"):
+    with pytest.raises(
+        UserError, match=f"`metrics` must hold numbers, got {name}"
+    ):
         PruningMonitor().on_metrics(1, metrics)
 
 

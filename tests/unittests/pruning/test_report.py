@@ -58,18 +58,23 @@ def write_history(folder, pruned):
     history.append({**line, "step": 100, "stage": "test"})
 
 
-@pytest.fixture
-def runs(tmp_path):
+def make_runs(folder):
+    """Three finished runs; returns their folders by name."""
     results = {
         "dense": result(),
         "adaptive": result(0.7, 100, plus=0.5),
         "fixed": result(0.7, 100, plus=2.0),
     }
     for name, content in results.items():
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "result.json").write_text(json.dumps(content))
-        write_history(tmp_path / name, pruned=name != "dense")
-    return {name: tmp_path / name for name in results}
+        (folder / name).mkdir()
+        (folder / name / "result.json").write_text(json.dumps(content))
+        write_history(folder / name, pruned=name != "dense")
+    return {name: folder / name for name in results}
+
+
+@pytest.fixture
+def runs(tmp_path):
+    return make_runs(tmp_path)
 
 
 def change(folder, **values):
@@ -204,14 +209,17 @@ class Page(HTMLParser):
         self.texts.append(data)
 
 
-@pytest.fixture
-def report(runs, tmp_path):
-    path = write_report(runs, tmp_path / "out", title="One & <two>")
-    return path, Page(path.read_text(encoding="utf-8"))
+@pytest.fixture(scope="module")
+def report(tmp_path_factory):
+    """Runs, the file of their report, and the page in it; read only."""
+    folder = tmp_path_factory.mktemp("report")
+    runs = make_runs(folder)
+    path = write_report(runs, folder / "out", title="One & <two>")
+    return runs, path, Page(path.read_text(encoding="utf-8"))
 
 
-def test_report_writes_all_its_files(runs, report):
-    path, _ = report
+def test_report_writes_all_its_files(report):
+    runs, path, _ = report
     assert sorted(x.name for x in path.parent.iterdir()) == [
         "curves.png",
         "overlap.png",
@@ -228,7 +236,7 @@ def test_report_writes_all_its_files(runs, report):
 
 
 def test_page_is_well_formed_and_escaped(report):
-    _, page = report
+    page = report[-1]
     assert page.stack == []
     assert "script" not in page.tags
     text = "".join(page.texts)
@@ -244,15 +252,15 @@ def test_page_is_well_formed_and_escaped(report):
         assert wanted in text
 
 
-def test_page_holds_the_table(runs, report):
-    _, page = report
+def test_page_holds_the_table(report):
+    runs, _, page = report
     cells = [x for row in table(collect(runs)) for x in row if x]
     text = iter(page.texts)
     assert all(cell in text for cell in cells)
 
 
 def test_page_needs_nothing_else(report):
-    path, page = report
+    _, path, page = report
     addresses = [x["src"] for x in page.images]
     addresses += [x["srcset"] for x in page.sources]
     start = "data:image/svg+xml;base64,"
@@ -267,11 +275,12 @@ def test_page_needs_nothing_else(report):
     # Light and dark drawings differ.
     half = len(page.images)
     assert half == len(page.sources)
-    assert all(a != b for a, b in zip(drawings[:half], drawings[half:]))
+    light, dark = drawings[:half], drawings[half:]
+    assert all(a != b for a, b in zip(light, dark, strict=True))
 
 
 def test_page_has_every_chart(report):
-    _, page = report
+    page = report[-1]
     words = [x["alt"] for x in page.images]
     assert words == [
         "Character error rate on test data, percent: "

@@ -64,5 +64,9 @@ def test_sparsity_lasts_until_the_end_in_percent():
 def test_means_are_those_of_the_result_where_it_has_them():
     one = {"cer": {"en": 1.0, "fr": 2.0}, "wer": {"en": 4.0, "fr": 6.0}}
     summary = {"a": {**one, "mean_cer": 1.7}, "host": {}}
-    assert by_model(summary, "cer") == {"a": {"en": 1.0, "fr": 2.0, "mean": 1.7}}
-    assert by_model(summary, "wer") == {"a": {"en": 4.0, "fr": 6.0, "mean": 5.0}}
+    assert by_model(summary, "cer") == {
+        "a": {"en": 1.0, "fr": 2.0, "mean": 1.7}
+    }
+    assert by_model(summary, "wer") == {
+        "a": {"en": 4.0, "fr": 6.0, "mean": 5.0}
+    }

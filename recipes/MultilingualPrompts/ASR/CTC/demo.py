@@ -1,0 +1,122 @@
+#!/usr/bin/env python3
+"""Trains dense, adaptive and fixed models and reports on them side by side.
+
+To run this recipe, do the following:
+> python demo.py --results_folder results/demo
+> python demo.py --results_folder results/demo --data_folder <manifests>
+
+Finished parts are used again; an interrupted one continues where it was.
+"""
+
+import argparse
+import hashlib
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from hyperpyyaml import load_hyperpyyaml
+
+from leanbrain._host import user_errors
+from leanbrain.checks import UserError
+from leanbrain.dataio.manifests import read_manifest
+from leanbrain.dataio.synthesis import synthesise_corpus
+from leanbrain.pruning.report import collect, markdown_table, write_report
+
+FOLDER = Path(__file__).resolve().parent
+RUNS = {
+    "dense": "dense.yaml",
+    "adaptive": "pathways.yaml",
+    "fixed": "fixed.yaml",
+}
+
+
+def parse(arguments):
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument(
+        "--results_folder", default="results/demo", help="where all goes"
+    )
+    parser.add_argument(
+        "--data_folder",
+        default="",
+        help="folder of train.csv, valid.csv, test.csv; "
+        "default: speech synthesised on the spot",
+    )
+    parser.add_argument("--seed", type=int, help="default: as in demo.yaml")
+    return parser.parse_args(arguments)
+
+
+def budgets(data_folder):
+    """What each run overrides, and the seed."""
+    with open(FOLDER / "hparams" / "demo.yaml", encoding="utf-8") as stream:
+        demo = load_hyperpyyaml(stream)
+    pruned = {} if data_folder else demo["pruned"]
+    return demo["seed"], {
+        "dense": {} if data_folder else demo["dense"],
+        "adaptive": pruned,
+        "fixed": pruned,
+    }
+
+
+def run_folder(results, name, settings):
+    """A folder per run and settings: other settings never mix with it."""
+    text = json.dumps(settings, sort_keys=True)
+    key = hashlib.sha256(text.encode()).hexdigest()[:8]
+    return results / "runs" / f"{name}-{key}"
+
+
+def train(name, folder, settings):
+    """Runs train.py, unless its result is there already."""
+    if (folder / "result.json").exists():
+        print(f"[{name}] finished before, used again", flush=True)
+        return
+    print(f"[{name}] training", flush=True)
+    command = [sys.executable, str(FOLDER / "train.py")]
+    command += [str(FOLDER / "hparams" / RUNS[name])]
+    for key, value in {**settings, "output_folder": str(folder)}.items():
+        command.append(f"--{key}={value}")
+    status = subprocess.run(command).returncode
+    if status:
+        raise SystemExit(status)
+
+
+def main(arguments):
+    """Synthesises if needed, trains three models, writes the report."""
+    options = parse(arguments)
+    results = Path(options.results_folder).resolve()
+    seed, overrides = budgets(options.data_folder)
+    seed = seed if options.seed is None else options.seed
+    started = time.monotonic()
+    data = options.data_folder or synthesise_corpus(results / "speech")
+    rows = read_manifest(Path(data) / "train.csv").values()
+    languages = sorted({row["lang"] for row in rows})
+    if len(languages) < 2:
+        raise UserError(
+            "The demo must have at least two languages, got "
+            f"{', '.join(languages)} in {data}."
+        )
+    common = {
+        "data_folder": str(Path(data).resolve()),
+        "languages": f"[{', '.join(languages)}]",
+        "seed": seed,
+    }
+    folders = {}
+    for name in RUNS:
+        settings = {**common, **overrides[name]}
+        if name != "dense":
+            settings["dense_checkpoint"] = str(folders["dense"] / "save")
+        folders[name] = run_folder(results, name, settings)
+        train(name, folders[name], settings)
+    page = write_report(folders, results)
+    print(f"\n{markdown_table(collect(folders))}\n")
+    print(f"{(time.monotonic() - started) / 60:.1f} minutes")
+    print(f"report: {page}")
+
+
+if __name__ == "__main__":
+    with user_errors():
+        main(sys.argv[1:])
