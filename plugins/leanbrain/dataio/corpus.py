@@ -32,7 +32,7 @@ SPEAKERS = {
         ("f4", 55),
     ],
     "valid": [("m4", 40), ("f1", 60)],
-    "test": [("m2", 50), ("f3", 50)],
+    "test": [("m6", 50), ("f5", 50)],
 }
 # Words per minute. English and French write letters that they do not speak:
 # they are slower, so that CTC has a frame for each letter (and one between

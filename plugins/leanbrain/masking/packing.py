@@ -13,7 +13,7 @@ import torch
 
 from leanbrain.checks import UserError
 
-__all__ = ["byte_table", "count_bits", "pack", "packed_size", "unpack"]
+__all__ = ["count_bits", "pack", "packed_size", "unpack"]
 
 # Eight bytes of 0 or 1, read as one little-endian word, times this factor
 # have the bit of byte i at position 56 + i; no two products meet, so there is
@@ -151,30 +151,9 @@ def count_bits(packed: torch.Tensor) -> int:
 
 
 @cache
-def byte_table(one: int, zero: int, device: torch.device) -> torch.Tensor:
-    """Returns the eight bytes that each packed byte unfolds to, as one word.
-
-    Arguments
-    ---------
-    one : int
-        The byte that a bit 1 becomes, in [0, 255].
-    zero : int
-        The byte that a bit 0 becomes, in [0, 255].
-    device : torch.device
-        Where the table is used.
-
-    Returns
-    -------
-    torch.Tensor
-        int64 [256]; to be read only, as it is shared.
-
-    Example
-    -------
-    >>> byte_table(1, 0, torch.device("cpu"))[5:6].view(torch.bool)[:3]
-    tensor([ True, False,  True])
-    """
-    unfolded = torch.where(_bits() == 1, one, zero).to(torch.uint8)
-    return unfolded.view(torch.int64).view(-1).to(device)
+def _byte_table(device: torch.device) -> torch.Tensor:
+    """Returns int64 [256]: the eight bools of every byte, read as a word."""
+    return _bits().bool().view(torch.int64).view(-1).to(device)
 
 
 def _bits() -> torch.Tensor:
@@ -190,7 +169,7 @@ def _bits_per_byte() -> torch.Tensor:
 
 def _write_bytes(packed: torch.Tensor, flat: torch.Tensor) -> None:
     """Unpacks to a flat bool tensor whose storage is aligned."""
-    table = byte_table(1, 0, packed.device)
+    table = _byte_table(packed.device)
     whole = flat.numel() // 8
     words = flat[: 8 * whole].view(torch.int64)
     for part, target in zip(

@@ -325,6 +325,8 @@ class AdaptivePruner:
         progress = 1.0 if final else self.plan.progress(self.step)
         sparsity = float(self.plan.schedule(progress))
         for pathway in due:
+            for score in self._scores_of(pathway):
+                score.reduce(pathway)
             if pathway not in self.settled:
                 self.selector.first(pathway, sparsity)
             elif final:

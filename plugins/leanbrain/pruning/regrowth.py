@@ -6,6 +6,10 @@ import torch
 
 __all__ = ["reset_moments"]
 
+# Signed averages by the names that optimizers give them: the sign tells them
+# from second moments only if some entry happens to be negative.
+SIGNED = {"exp_avg", "momentum_buffer", "grad_avg", "mu"}
+
 
 @torch.no_grad()
 def reset_moments(
@@ -16,8 +20,8 @@ def reset_moments(
 ) -> int:
     """Gives revived weights the moments of a weight without a past.
 
-    Statistics that are nowhere negative (second moments) become the mean over
-    the active weights, all others (first moments, momentum) become zero. With
+    First moments and momentum become zero. Other statistics that are nowhere
+    negative (second moments) become the mean over the active weights. With
     both at zero the first Adam update of a late arrival would be
     sqrt(1 - beta2) / (1 - beta1) of its usual size, 3.16 for 0.9 / 0.999,
     because the bias correction counts the steps of the whole tensor.
@@ -54,13 +58,14 @@ def reset_moments(
     True
     """
     changed = 0
-    for value in optimizer.state.get(parameter, {}).values():
+    for key, value in optimizer.state.get(parameter, {}).items():
         if not torch.is_tensor(value) or value.shape != parameter.shape:
             continue
         if not value.is_floating_point():
             continue
         fill = 0.0
-        if active.any() and bool((value >= 0).all()):
+        second = key not in SIGNED and bool((value >= 0).all())
+        if second and active.any():
             fill = float(value[active].float().mean())
         value.masked_fill_(revived, fill)
         changed += 1

@@ -14,7 +14,7 @@ from leanbrain.pruning.schedules import (
 )
 
 # 0.1, 0.7 and 0.9 are not exact in binary: a formula alone misses the ends.
-ENDS = [(0.0, 0.7), (0.5, 0.7), (0.1, 0.9), (0.9, 0.1), (0.3, 0.3)]
+ENDS = [(0.0, 0.7), (0.5, 0.7), (0.1, 0.9), (0.9, 0.1), (0.3, 0.3), (0.3, 0.8)]
 SHAPES = [
     linear,
     cubic,

@@ -108,6 +108,23 @@ def test_the_sample_is_small_and_the_bracket_narrow():
     assert int((score > high).sum()) < 300_000 < int((score >= low).sum())
 
 
+@pytest.mark.parametrize("restricted", [False, True])
+def test_the_sample_leads_to_one_pass_only(monkeypatch, restricted):
+    passes = []
+
+    def counted(*args):
+        passes.append(args)
+        return split(*args)
+
+    split = topk._split
+    monkeypatch.setattr(topk, "_split", counted)
+    generator = torch.Generator().manual_seed(4)
+    score = torch.randn(30_000, generator=generator)
+    among = torch.rand(30_000, generator=generator) < 0.4
+    top_mask(score, 5_000, among if restricted else None)
+    assert len(passes) == 1
+
+
 def test_ten_equal_weights_keep_the_first_five():
     expected = torch.tensor([True] * 5 + [False] * 5)
     assert torch.equal(top_mask(torch.ones(10), 5), expected)

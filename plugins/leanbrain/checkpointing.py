@@ -1,0 +1,91 @@
+"""A Checkpointer that never leaves a half-written checkpoint behind."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from pathlib import Path
+from typing import Any
+
+from speechbrain.utils.checkpoints import Checkpoint, Checkpointer
+from speechbrain.utils.distributed import ddp_barrier, if_main_process
+
+from leanbrain.checks import UserError
+
+__all__ = ["SafeCheckpointer"]
+
+PARTIAL = ".partial-"
+
+
+class SafeCheckpointer(Checkpointer):
+    """Writes a checkpoint aside and renames it when it is complete.
+
+    SpeechBrain writes the meta file first: a run that is killed, or finds the
+    disk full, while it saves leaves a folder that looks like the newest
+    checkpoint and cannot be loaded. Use this class in its place; arguments,
+    files and loading are the same.
+
+    Example
+    -------
+    >>> import tempfile
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> checkpointer = SafeCheckpointer(folder.name)
+    >>> saved = checkpointer.save_checkpoint()
+    >>> saved.path.name.startswith("CKPT")
+    True
+    >>> folder.cleanup()
+    """
+
+    def save_checkpoint(self, *args: Any, **kwargs: Any) -> Checkpoint | None:
+        """Saves as Checkpointer does, all or nothing.
+
+        Raises
+        ------
+        UserError
+            If writing failed; earlier checkpoints are as they were.
+        """
+        if if_main_process():
+            self._remove_partial()
+        try:
+            saved = super().save_checkpoint(*args, **kwargs)
+        except (OSError, RuntimeError) as error:
+            if if_main_process():
+                self._remove_partial()
+            reason = str(error).splitlines()[0]
+            raise UserError(
+                f"A checkpoint must be writable in {self.checkpoints_dir} "
+                "(is the disk full?); the last complete one is kept, got "
+                f"{type(error).__name__}: {reason}"
+            ) from error
+        ddp_barrier()
+        if saved is None:
+            return None
+        final = saved.path.with_name(saved.path.name.removeprefix(PARTIAL))
+        _replace(saved.path, final)
+        files = {n: final / p.name for n, p in saved.paramfiles.items()}
+        return Checkpoint(final, saved.meta, files)
+
+    def _new_checkpoint_dirpath(self) -> Path:
+        return _aside(super()._new_checkpoint_dirpath())
+
+    def _custom_checkpoint_dirpath(self, name: str) -> Path:
+        return _aside(super()._custom_checkpoint_dirpath(name))
+
+    def _remove_partial(self) -> None:
+        for path in Path(self.checkpoints_dir).glob(f"{PARTIAL}*"):
+            logging.getLogger(__name__).info("Removing %s", path)
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _aside(path: Path) -> Path:
+    """A name that Checkpointer does not take for a checkpoint."""
+    return path.with_name(PARTIAL + path.name)
+
+
+def _replace(new: Path, final: Path) -> None:
+    """Renames; a checkpoint of the same name goes only afterwards."""
+    old = final.with_name(f"{PARTIAL}old-{final.name}")
+    if final.exists():
+        final.rename(old)
+    new.rename(final)
+    shutil.rmtree(old, ignore_errors=True)
