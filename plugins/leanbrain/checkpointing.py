@@ -1,4 +1,4 @@
-"""A Checkpointer that never leaves a half-written checkpoint behind."""
+"""Checkpoints that are never half-written, and states saved with them."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ from speechbrain.utils.checkpoints import Checkpoint, Checkpointer
 from speechbrain.utils.distributed import ddp_barrier, if_main_process
 
 from leanbrain.checks import UserError
+from leanbrain.files import load_tensors, save_tensors
 
-__all__ = ["SafeCheckpointer"]
+__all__ = ["SafeCheckpointer", "add_state"]
 
 PARTIAL = ".partial-"
+STATE_VERSION = 1
 
 
 class SafeCheckpointer(Checkpointer):
@@ -75,6 +77,43 @@ class SafeCheckpointer(Checkpointer):
         for path in Path(self.checkpoints_dir).glob(f"{PARTIAL}*"):
             logging.getLogger(__name__).info("Removing %s", path)
             shutil.rmtree(path, ignore_errors=True)
+
+
+def add_state(checkpointer: Checkpointer, name: str, owner: Any) -> None:
+    """Saves an object's ``state_dict`` with every checkpoint.
+
+    Loading is optional, in contrast to what a YAML's ``recoverables`` lists:
+    a checkpoint without this state starts afresh. States are plain containers
+    and tensors, loaded without executing code.
+
+    Arguments
+    ---------
+    checkpointer : Checkpointer
+        SpeechBrain's or ours. What the state builds on, the model say, must
+        have been added before.
+    name : str
+        The file is `<name>.ckpt`, of format `leanbrain.<name>`.
+    owner : object
+        With ``state_dict()`` and ``load_state_dict(state)``.
+    """
+    kind = f"leanbrain.{name}"
+
+    def save(obj: Any, path: Path) -> None:
+        if if_main_process():
+            head = {"format": kind, "version": STATE_VERSION}
+            save_tensors(path, {**head, "state": obj.state_dict()})
+
+    def load(obj: Any, path: Path, end_of_epoch: bool) -> None:
+        saved = load_tensors(path, kind=kind, version=STATE_VERSION)
+        obj.load_state_dict(saved["state"])
+
+    checkpointer.add_recoverable(
+        name,
+        owner,
+        custom_save_hook=save,
+        custom_load_hook=load,
+        optional_load=True,
+    )
 
 
 def _aside(path: Path) -> Path:

@@ -141,7 +141,7 @@ def finish(
     9200
     """
     check_fraction("peak", peak, high=0.9, low_open=True)
-    pass
+    check_positive("snr_db", snr_db)
     speech = _resampler()(torch.from_numpy(spoken / 32768.0))
     speech = torch.nn.functional.pad(
         speech,

@@ -14,13 +14,40 @@ import torch
 
 from leanbrain.masking.packing import unpack
 
-__all__ = ["Blender"]
+__all__ = ["Blender", "as_row"]
 
 # Weights per step. CPU: the scratch buffers stay in the cache (L2, else L3).
 # Elsewhere a step is a kernel launch, so few large ones.
 _CPU_STEP = 2**18
 _DEVICE_STEP = 2**23
 _WORDS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+
+
+def as_row(tensor: torch.Tensor) -> torch.Tensor | None:
+    """Reads a tensor as a row of integers as wide as its values.
+
+    Arguments
+    ---------
+    tensor : torch.Tensor
+        Values of any shape, or a row of integers, which is returned as it is.
+
+    Returns
+    -------
+    torch.Tensor | None
+        Integers [n] in the same memory, with the same version counter, so
+        that autograd sees that a weight it needs was overwritten. None if the
+        tensor is not contiguous or its values are wider than 8 bytes.
+
+    Example
+    -------
+    >>> as_row(torch.tensor([[0.0, 1.0]]))
+    tensor([         0, 1065353216], dtype=torch.int32)
+    """
+    if tensor.dim() == 1 and tensor.dtype in _WORDS.values():
+        return tensor
+    if not tensor.is_contiguous() or tensor.element_size() not in _WORDS:
+        return None
+    return tensor.detach().view(-1).view(_WORDS[tensor.element_size()])
 
 
 class Blender:
@@ -58,7 +85,6 @@ class Blender:
         self.step = step
         self._scratch: dict[torch.dtype, _Scratch] = {}
 
-    @torch.no_grad()
     def keep(
         self, target: torch.Tensor, source: torch.Tensor, bits: torch.Tensor
     ) -> None:
@@ -73,15 +99,15 @@ class Blender:
         bits : torch.Tensor
             Packed mask, uint8 [ceil(n / 8)].
         """
-        if not (_is_plain(target) and _is_plain(source)):
-            zero = torch.zeros((), dtype=source.dtype, device=source.device)
-            mask = unpack(bits, target.shape)
-            target.detach().copy_(torch.where(mask, source.detach(), zero))
+        old_row, new_row = as_row(target), as_row(source)
+        if old_row is None or new_row is None:
+            old, new = target.detach(), source.detach()
+            mask = unpack(bits, old.shape)
+            old.copy_(torch.where(mask, new, torch.zeros_like(new)))
             return
-        for old, new, mask in self._steps(target, source, bits, -1):
+        for old, new, mask in self._steps(old_row, new_row, bits, -1):
             torch.bitwise_and(new, mask, out=old)
 
-    @torch.no_grad()
     def merge(
         self, target: torch.Tensor, source: torch.Tensor, bits: torch.Tensor
     ) -> None:
@@ -96,11 +122,13 @@ class Blender:
         bits : torch.Tensor
             Packed mask, uint8 [ceil(n / 8)].
         """
-        if not (_is_plain(target) and _is_plain(source)):
-            mask = unpack(bits, target.shape)
-            target.detach().copy_(torch.where(mask, source.detach(), target))
+        old_row, new_row = as_row(target), as_row(source)
+        if old_row is None or new_row is None:
+            old, new = target.detach(), source.detach()
+            mask = unpack(bits, old.shape)
+            old.copy_(torch.where(mask, new, old))
             return
-        for old, new, free in self._steps(target, source, bits, 0):
+        for old, new, free in self._steps(old_row, new_row, bits, 0):
             # ((old ^ new) & ~mask) ^ new, which needs no second scratch word.
             old.bitwise_xor_(new).bitwise_and_(free).bitwise_xor_(new)
 
@@ -111,18 +139,16 @@ class Blender:
         bits: torch.Tensor,
         one: int,
     ) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
-        """Yields target and source, read as integers, and a word per bit."""
-        word = _WORDS[target.element_size()]
+        """Yields steps of target and source and a word per bit."""
+        word = target.dtype
         size = self.step // 8
         scratch = self._scratch.get(word)
         if scratch is None or len(scratch) < min(size, bits.numel()):
             scratch = _Scratch(min(size, bits.numel()), word, self.device)
             self._scratch[word] = scratch
-        # detach: the integers share the version counter, so that autograd
-        # still sees that a weight it needs was overwritten.
         parts = zip(
-            target.detach().view(-1).view(word).split(self.step),
-            source.detach().view(-1).view(word).split(self.step),
+            target.split(self.step),
+            source.split(self.step),
             bits.split(size),
             strict=True,
         )
@@ -168,8 +194,3 @@ class _Scratch:
             out = self.words[:size]
             torch.index_select(self.tables[one], 0, index, out=out)
         return self.flat[:count]
-
-
-def _is_plain(tensor: torch.Tensor) -> bool:
-    """Says whether a tensor can be read as a row of integers."""
-    return tensor.is_contiguous() and tensor.element_size() in _WORDS

@@ -44,26 +44,10 @@ def attach(pruner: AdaptivePruner, brain: sb.Brain) -> None:
 
 
 def register(pruner: AdaptivePruner, checkpointer: Any) -> None:
-    """Adds the pruner's state to a Checkpointer, after the model.
+    """Adds the pruner's state to a Checkpointer, after the model."""
+    from leanbrain.checkpointing import add_state
 
-    Loading is optional: a checkpoint of the dense model starts a pruning run.
-    """
-    from speechbrain.utils.distributed import if_main_process
-
-    def save(obj: AdaptivePruner, path: Any) -> None:
-        if if_main_process():
-            obj.save(path)
-
-    def load(obj: AdaptivePruner, path: Any, end_of_epoch: bool) -> None:
-        obj.load(path)
-
-    checkpointer.add_recoverable(
-        CHECKPOINT_NAME,
-        pruner,
-        custom_save_hook=save,
-        custom_load_hook=load,
-        optional_load=True,
-    )
+    add_state(checkpointer, CHECKPOINT_NAME, pruner)
 
 
 def _wrap_optimizers(pruner: AdaptivePruner, brain: sb.Brain) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 
+from leanbrain.masking.blend import Blender
 from leanbrain.masking.maskset import MaskSet
 from leanbrain.masking.targets import Target
 
@@ -46,10 +47,7 @@ class GradientGate:
         self.pathway = pathway
         self.observe = observe
         self.keep_dense = keep_dense
-        largest = max(t.parameter.numel() for t in targets)
-        self._scratch = torch.empty(
-            largest, dtype=torch.bool, device=targets[0].parameter.device
-        )
+        self._blenders: dict[torch.device, Blender] = {}
         self._handles = [
             t.parameter.register_hook(self._hook(t.name)) for t in targets
         ]
@@ -64,12 +62,19 @@ class GradientGate:
             self.observe(pathway, name, gradient)
             if self.keep_dense:
                 return None
-            out = self._scratch[: gradient.numel()].view(gradient.shape)
-            kept = self.masks.get(pathway, name, out=out)
             # Not in place: autograd may hand one tensor to several leaves.
-            return gradient.masked_fill(kept.logical_not_(), 0.0)
+            masked = torch.empty_like(gradient)
+            self._blender(gradient.device).keep(
+                masked, gradient, self.masks.packed(pathway, name)
+            )
+            return masked
 
         return gate
+
+    def _blender(self, device: torch.device) -> Blender:
+        if device not in self._blenders:
+            self._blenders[device] = Blender(device)
+        return self._blenders[device]
 
     def remove(self) -> None:
         """Takes the hooks off."""

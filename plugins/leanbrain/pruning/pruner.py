@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from leanbrain.checks import UserError, check_callable, check_known
-from leanbrain.files import load_tensors, save_tensors
 from leanbrain.masking.maskset import MaskSet
 from leanbrain.masking.switch import PathwaySwitch
 from leanbrain.masking.targets import select_targets
@@ -34,8 +32,6 @@ if TYPE_CHECKING:
 __all__ = ["AdaptivePruner"]
 
 logger = logging.getLogger(__name__)
-
-FORMAT, VERSION = "leanbrain.pruner", 1
 
 
 class AdaptivePruner:
@@ -154,10 +150,26 @@ class AdaptivePruner:
 
     # -- connecting ---------------------------------------------------------
 
-    def attach(self, brain: sb.Brain) -> AdaptivePruner:
-        """Connects the pruner to a Brain; call it before ``brain.fit``."""
+    def attach(
+        self, brain: sb.Brain, monitor: PruningMonitor | None = None
+    ) -> AdaptivePruner:
+        """Connects the pruner to a Brain; call it before ``brain.fit``.
+
+        Arguments
+        ---------
+        brain : sb.Brain
+            Its parameters are taken as they are now.
+        monitor : PruningMonitor, optional
+            As for the constructor.
+
+        Returns
+        -------
+        AdaptivePruner
+            The pruner itself.
+        """
         from leanbrain.pruning.attach import attach
 
+        self.monitor = monitor or self.monitor
         attach(self, brain)
         return self
 
@@ -410,16 +422,6 @@ class AdaptivePruner:
             self.switch.load_dormant(state["dormant"])
         if self.monitor is not None and state["monitor"]:
             self.monitor.load_state_dict(state["monitor"])
-
-    def save(self, path: str | Path) -> None:
-        """Writes the state; SpeechBrain's Checkpointer calls it."""
-        save_tensors(
-            path, {"format": FORMAT, "version": VERSION, **self.state_dict()}
-        )
-
-    def load(self, path: str | Path, end_of_epoch: bool = False) -> None:
-        """Reads the state that ``save`` wrote."""
-        self.load_state_dict(load_tensors(path, kind=FORMAT, version=VERSION))
 
 
 def _really_stepped(optimizer: Any) -> bool:

@@ -147,6 +147,11 @@ def test_one_entry_and_all_and_none():
 def test_a_transposed_tensor_ties_by_its_own_rows():
     score = torch.zeros(3, 2).t()
     assert top_mask(score, 2).tolist() == [[True, True, False], [False] * 3]
+    score = torch.tensor([[0.0, 2.0], [0.0, 0.0], [1.0, 0.0]]).t()
+    assert top_mask(score, 2).tolist() == [
+        [False, False, True],
+        [True, False, False],
+    ]
 
 
 def test_all_candidates_are_a_copy_and_inputs_are_untouched():

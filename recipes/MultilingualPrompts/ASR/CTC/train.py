@@ -33,6 +33,7 @@ from multilingual_prompts_prepare import (  # noqa: E402
 from speechbrain.dataio.dataio import length_to_mask  # noqa: E402
 from speechbrain.utils.distributed import run_on_main  # noqa: E402
 
+from leanbrain.checkpointing import add_state  # noqa: E402
 from leanbrain.dataio.loader import make_train_loader  # noqa: E402
 from leanbrain.dataio.manifests import (  # noqa: E402
     load_audio,
@@ -312,6 +313,7 @@ def connect_pruner(hparams, brain):
     own = hparams["save_folder"]
     if hparams["pruner"] is None:
         require_dense(own)
+        add_state(hparams["checkpointer"], "monitor", hparams["monitor"])
         return
     require_pruned(own)
     if hparams["dense_checkpoint"] and newest_checkpoint(own) is None:
@@ -323,8 +325,14 @@ def connect_pruner(hparams, brain):
                 f"got {hparams['dense_checkpoint']} without a checkpoint."
             )
         state = torch.load(start / "model.ckpt", weights_only=True)
-        hparams["model"].load_state_dict(state)
-    hparams["pruner"].attach(brain)
+        try:
+            hparams["model"].load_state_dict(state)
+        except RuntimeError as error:
+            raise UserError(
+                "`dense_checkpoint` must be of the same model (look at "
+                f"`lstm_neurons`), got {start}: {str(error).splitlines()[1]}"
+            ) from error
+    hparams["pruner"].attach(brain, hparams["monitor"])
 
 
 if __name__ == "__main__":

@@ -1,0 +1,137 @@
+#!/usr/bin/env python3
+"""Keeps the figures of finished runs and writes them into the READMEs.
+
+To run this recipe, do the following:
+> python readme_tables.py --collect real results/MultilingualPrompts
+> python readme_tables.py
+
+The first form gathers every result.json below a folder into results/real.csv;
+the second writes the tables of all CSV files into the READMEs, between
+`<!-- table: NAME -->` and `<!-- end -->`.
+"""
+
+import argparse
+import csv
+import io
+import re
+import statistics
+import sys
+from pathlib import Path
+
+from leanbrain._host import user_errors
+from leanbrain.checks import UserError
+from leanbrain.files import read_json, write_text
+
+FOLDER = Path(__file__).resolve().parent
+ROOT = FOLDER.parents[3]
+RESULTS = FOLDER / "results"
+READMES = (FOLDER / "README.md", ROOT / "README.md")
+FACTS = ("model", "seed", "sparsity", "steps", "minutes", "mean_cer", "mean_wer")
+HOST = ("cpu", "cores", "torch", "speechbrain", "commit")
+MODELS = ("dense", "fixed", "adaptive")
+
+
+def row_of(path):
+    """A result.json as a flat row; the model is the folder's name."""
+    result = read_json(path)
+    names = [part for part in path.parts if part in {*MODELS, "pathways"}]
+    if not names:
+        raise UserError(
+            f"A run's folder must name its model ({', '.join(MODELS)}), got "
+            f"{path}."
+        )
+    model = names[-1].replace("pathways", "adaptive")
+    return {
+        "model": model,
+        "seed": result["seed"],
+        "sparsity": f"{result['sparsity']:.4f}",
+        "steps": result["steps"],
+        "minutes": f"{result['seconds'] / 60:.1f}",
+        "mean_cer": f"{result['mean_cer']:.2f}",
+        "mean_wer": f"{statistics.mean(result['wer'].values()):.2f}",
+        **{f"cer_{k}": f"{v:.2f}" for k, v in result["cer"].items()},
+        "cpu": result["host"]["cpu"],
+        "cores": result["host"]["cores"],
+        "torch": result["versions"]["torch"],
+        "speechbrain": result["versions"]["speechbrain"],
+        "commit": result["commit"],
+    }
+
+
+def collect(name, folder):
+    """Writes results/<name>.csv from all result.json below a folder."""
+    rows = [row_of(p) for p in sorted(Path(folder).rglob("result.json"))]
+    if not rows:
+        raise UserError(f"The folder must hold a result.json, got {folder}.")
+    languages = sorted({k for r in rows for k in r if k.startswith("cer_")})
+    rows.sort(key=lambda r: (MODELS.index(r["model"]), int(r["seed"])))
+    out = io.StringIO()
+    writer = csv.DictWriter(out, [*FACTS, *languages, *HOST], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_text(RESULTS / f"{name}.csv", out.getvalue())
+
+
+def spread(values):
+    """Mean and standard deviation, where there are several."""
+    values = [float(v) for v in values]
+    mean = f"{statistics.mean(values):.2f}"
+    if len(values) == 1:
+        return mean
+    return f"{mean} ± {statistics.stdev(values):.2f}"
+
+
+def table_of(name):
+    """The Markdown table of results/<name>.csv: mean and spread over seeds."""
+    path = RESULTS / f"{name}.csv"
+    if not path.is_file():
+        raise UserError(f"A table needs its results, got no file {path.name}.")
+    rows = list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
+    languages = [k for k in rows[0] if k.startswith("cer_")]
+    heads = ["model", "seeds", "sparsity", "steps", "minutes", "mean CER %"]
+    heads += [f"CER {k[4:]}" for k in languages] + ["mean WER %"]
+    lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
+    for model in MODELS:
+        mine = [r for r in rows if r["model"] == model]
+        if not mine:
+            continue
+        cells = [model, str(len(mine)), f"{float(mine[0]['sparsity']):.0%}"]
+        cells.append(mine[0]["steps"])
+        cells += [spread(r[k] for r in mine) for k in ("minutes", "mean_cer")]
+        cells += [spread(r[k] for r in mine) for k in languages]
+        cells.append(spread(r["mean_wer"] for r in mine))
+        lines.append("| " + " | ".join(cells) + " |")
+    commits = sorted({r["commit"][:8] for r in rows})
+    lines.append("")
+    lines.append(
+        f"Mean and standard deviation over seeds; {rows[0]['cpu']}, "
+        f"{rows[0]['cores']} cores, torch {rows[0]['torch']}, SpeechBrain "
+        f"{rows[0]['speechbrain']}, commit {', '.join(commits)}."
+    )
+    return "\n".join(lines)
+
+
+def filled(text):
+    """A README's text with every table made anew."""
+    pattern = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.S)
+    return pattern.sub(
+        lambda m: f"{m.group(1)}{table_of(m.group(2))}\n{m.group(3)}", text
+    )
+
+
+def main(arguments):
+    """Collects if asked to, then writes the tables."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--collect", nargs=2, metavar=("NAME", "FOLDER"))
+    options = parser.parse_args(arguments)
+    if options.collect:
+        collect(*options.collect)
+    for path in READMES:
+        write_text(path, filled(path.read_text(encoding="utf-8")))
+
+
+if __name__ == "__main__":
+    with user_errors():
+        main(sys.argv[1:])

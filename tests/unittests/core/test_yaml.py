@@ -1,0 +1,111 @@
+"""Every YAML: listed or included, loads, and has no key without a use."""
+
+import csv
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from hyperpyyaml import load_hyperpyyaml
+
+ROOT = Path(__file__).resolve().parents[3]
+PIECES = sorted((ROOT / "hparams").rglob("*.yaml"))
+ENTRIES = sorted((ROOT / "recipes").rglob("hparams/*.yaml"))
+# Included by the entry files, or read by demo.py: no entry files themselves.
+PARTS = {"model.yaml", "demo.yaml"}
+FILL = {
+    "total_steps": 100,
+    "pathways": ["en", "fr"],
+    "dense_checkpoint": False,
+    "lstm_neurons": 8,
+}
+
+
+def index():
+    rows = []
+    for path in sorted((ROOT / "tests" / "recipes").glob("*.csv")):
+        with open(path, encoding="utf-8", newline="") as stream:
+            rows += list(csv.DictReader(stream))
+    return rows
+
+
+def load(path):
+    text = path.read_text(encoding="utf-8")
+    wanted = re.findall(r"^(\w+): !PLACEHOLDER", text, re.M)
+    with open(path, encoding="utf-8") as stream:
+        return load_hyperpyyaml(stream, {k: FILL[k] for k in wanted})
+
+
+@pytest.mark.parametrize("path", [*PIECES, *ENTRIES], ids=lambda p: p.name)
+def test_it_loads(path):
+    assert load(path)
+
+
+def test_every_entry_file_is_in_the_index():
+    listed = {row["Hparam_file"] for row in index()}
+    found = {
+        str(p.relative_to(ROOT)) for p in ENTRIES if p.name not in PARTS
+    }
+    assert listed == found
+
+
+@pytest.mark.parametrize("row", index(), ids=lambda r: r["Hparam_file"])
+def test_every_file_that_the_index_names_exists(row):
+    for key in ("Script_file", "Hparam_file", "Data_prep_file", "Readme_file"):
+        assert (ROOT / row[key]).is_file(), row[key]
+    assert row["test_debug_flags"] and row["test_debug_checks"]
+
+
+@pytest.mark.parametrize("path", ENTRIES, ids=lambda p: p.name)
+def test_every_key_is_used(path):
+    text = path.read_text(encoding="utf-8")
+    folder = path.parent.parent
+    scripts = "".join(p.read_text() for p in folder.glob("*.py"))
+    entries = "".join(p.read_text() for p in path.parent.glob("*.yaml"))
+    for key in re.findall(r"^(\w+):", text, re.M):
+        used = (
+            key.startswith("__")
+            or re.search(rf"<{key}[>\[]", text)
+            or re.search(rf"[\"'.]{key}\b", scripts)
+            or re.search(rf"<asr\[{key}\]>", entries)
+            or key in RUN_OPTIONS
+        )
+        assert used, f"{path.name}: {key} has no effect"
+
+
+RUN_OPTIONS = {"skip_nonfinite_grads"}
+
+
+def test_entry_files_are_short():
+    for path in ENTRIES:
+        assert len(path.read_text().splitlines()) <= 120, path
+
+
+def test_numbers_of_the_control_equal_those_of_the_method():
+    """fixed.yaml and pathways.yaml differ in the pruning piece alone."""
+
+    def lines(name):
+        path = ROOT / "recipes/MultilingualPrompts/ASR/CTC/hparams" / name
+        stem = name.removesuffix(".yaml")
+        text = path.read_text().replace(f"/{stem}/<seed>", "/NAME/<seed>")
+        return [x for x in text.splitlines() if not x.startswith("#")]
+
+    a, b = lines("pathways.yaml"), lines("fixed.yaml")
+    different = [(x, y) for x, y in zip(a, b) if x != y]
+    assert len(a) == len(b) and len(different) <= 1
+    assert all("hparams/pruning/" in x for pair in different for x in pair)
+
+
+def test_no_duplicate_keys():
+    class Strict(yaml.SafeLoader):
+        pass
+
+    def mapping(loader, node):
+        keys = [k.value for k, _ in node.value]
+        assert len(keys) == len(set(keys)), keys
+        return {}
+
+    Strict.add_constructor("tag:yaml.org,2002:map", mapping)
+    Strict.add_multi_constructor("!", lambda *_: {})
+    for path in [*PIECES, *ENTRIES]:
+        yaml.load(path.read_text(), Strict)
