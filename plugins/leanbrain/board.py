@@ -23,6 +23,8 @@ __all__ = ["TensorBoardLogger"]
 
 logger = logging.getLogger(__name__)
 
+_NEVER = 2**53  # a step that no run reaches
+
 
 @register_checkpoint_hooks
 class TensorBoardLogger:
@@ -222,6 +224,9 @@ class TensorBoardLogger:
             from torch.utils.tensorboard import SummaryWriter
 
             self._writer = SummaryWriter(str(self.save_dir))
+            # TensorBoard takes the first start in a folder for no restart
+            # and hides nothing: here is one that has nothing to hide.
+            self._purge(_NEVER)
             self._texts = {}
             if self._layout:
                 self._writer.add_custom_scalars(self._layout)

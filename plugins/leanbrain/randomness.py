@@ -50,7 +50,8 @@ class RandomState:
     def capture(self) -> dict[str, Any]:
         """Returns the state of the Python, NumPy and torch generators."""
         version, internal, gauss = random.getstate()
-        name, keys, position, has_gauss, cached = np.random.get_state()
+        state: Any = np.random.get_state()
+        name, keys, position, has_gauss, cached = state
         return {
             "python": [version, list(internal), gauss],
             "numpy": [

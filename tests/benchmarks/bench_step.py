@@ -192,7 +192,11 @@ def main():
         "versions": versions(),
         "commit": commit(__file__),
     }
-    print(json.dumps({k: v for k, v in result.items() if k != "versions"}, indent=1))
+    print(
+        json.dumps(
+            {k: v for k, v in result.items() if k != "versions"}, indent=1
+        )
+    )
     if options.json:
         Path(options.json).write_text(json.dumps(result, indent=1) + "\n")
 

@@ -19,6 +19,7 @@ from leanbrain.randomness import RandomState
 
 LANGUAGES = ("en", "fr")
 FEATURES = 8
+ADAMW = partial(torch.optim.AdamW, lr=1e-2, weight_decay=0.1)
 
 
 class Batch(SimpleNamespace):
@@ -121,7 +122,7 @@ def make_pruner(total_steps=20, **settings):
 def make_brain(
     folder=None,
     pruner=None,
-    optimizer=partial(torch.optim.AdamW, lr=1e-2, weight_decay=0.1),
+    optimizer=ADAMW,
     epochs=2,
     dropout=0.0,
     seed=1,

@@ -35,7 +35,7 @@ def assert_same(a, b):
     assert a["digest"] == b["digest"]
     for key in ("parameters", "dense", "moments"):
         assert len(a[key]) == len(b[key]) > 0
-        for x, y in zip(a[key], b[key]):
+        for x, y in zip(a[key], b[key], strict=False):
             assert torch.equal(x, y), key
 
 
@@ -117,10 +117,16 @@ print("same")
 """
     source = Path(__file__).with_name("conftest.py").read_text()
     start = source.index("class ToyModel")
-    stock = "import torch\nFEATURES = 8\n" + source[start : source.index("class ToyBrain")]
+    stock = (
+        "import torch\nFEATURES = 8\n"
+        + source[start : source.index("class ToyBrain")]
+    )
     (tmp_path / "stock_model.py").write_text(stock)
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
     )
     assert done.stdout.strip().endswith("same"), done.stderr
 
@@ -129,7 +135,9 @@ def test_averaging_keeps_the_target_sparsity(toy, tmp_path):
     """The mean of checkpoints with different masks is re-masked for tests."""
     brain, pruner = run(toy, tmp_path)
     parameter = dict(brain.modules.named_parameters())["model.raw"]
-    mask = pruner.masks.get("en", "model.raw") | pruner.masks.get("fr", "model.raw")
+    mask = pruner.masks.get("en", "model.raw") | pruner.masks.get(
+        "fr", "model.raw"
+    )
     averaged = torch.full_like(parameter, 0.25)
     state = brain.modules.model.state_dict()
     state["raw"] = averaged
@@ -207,10 +215,16 @@ def test_yaml_only_single_pathway(toy, tmp_path):
     straight, pruner = one_run(tmp_path / "a", 2)
     for target in pruner.targets:
         zeros = int((target.parameter == 0).sum())
-        assert zeros == target.parameter.numel() - round(target.parameter.numel() / 2)
+        assert zeros == target.parameter.numel() - round(
+            target.parameter.numel() / 2
+        )
     one_run(tmp_path / "b", 1)
     resumed, _ = one_run(tmp_path / "b", 2)
-    for a, b in zip(straight.modules.parameters(), resumed.modules.parameters()):
+    for a, b in zip(
+        straight.modules.parameters(),
+        resumed.modules.parameters(),
+        strict=False,
+    ):
         assert torch.equal(a, b)
 
 

@@ -9,8 +9,7 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 
 from leanbrain.pruning.pruner import AdaptivePruner
-from leanbrain.pruning.ranks import agree_on_digest, sum_over_ranks
-from leanbrain.pruning.ranks import union_names
+from leanbrain.pruning.ranks import agree_on_digest, sum_over_ranks, union_names
 from leanbrain.pruning.schedules import cubic
 from leanbrain.pruning.scores import gradient
 from leanbrain.pruning.tracking import TrackedScore
@@ -58,7 +57,9 @@ def train(rank, file, out):
     torch.save(
         {
             "digests": digests,
-            "dense": {t.name: pruner.switch.dense(t.name) for t in pruner.targets},
+            "dense": {
+                t.name: pruner.switch.dense(t.name) for t in pruner.targets
+            },
             "density": {p: pruner.masks.density(p) for p in LANGUAGES},
         },
         f"{out}.{rank}",

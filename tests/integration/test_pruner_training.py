@@ -23,7 +23,8 @@ def zeros_of(pruner):
 def planned_zeros(pruner, sparsity):
     """Zeros per layer at rest and per pathway, from the masks' definition."""
     return {
-        t.name: t.parameter.numel() - round((1 - sparsity) * t.parameter.numel())
+        t.name: t.parameter.numel()
+        - round((1 - sparsity) * t.parameter.numel())
         for t in pruner.targets
     }
 
@@ -92,7 +93,9 @@ def test_equals_a_functional_reference(toy, accumulation):
         for target in pruner.targets:
             shape = target.parameter.shape
             pruner.masks.set(
-                pathway, target.name, torch.rand(shape, generator=generator) > 0.5
+                pathway,
+                target.name,
+                torch.rand(shape, generator=generator) > 0.5,
             )
     pruner.switch.refresh()
     names = {id(t.parameter): t.name for t in pruner.targets}
@@ -142,12 +145,17 @@ def test_equals_a_functional_reference(toy, accumulation):
 
 def test_inactive_entries_stay_bit_equal_under_adamw(toy):
     pruner = toy.make_pruner(
-        total_steps=40, update=None, growth=None, schedule=partial(constant, sparsity=0.6)
+        total_steps=40,
+        update=None,
+        growth=None,
+        schedule=partial(constant, sparsity=0.6),
     )
     brain = toy.make_brain(pruner=pruner, epochs=2)
     brain.init_optimizers()
     pruner.start()
-    before = {t.name: pruner.switch.dense(t.name).clone() for t in pruner.targets}
+    before = {
+        t.name: pruner.switch.dense(t.name).clone() for t in pruner.targets
+    }
     brain.fit(brain.counter, toy.loader(), None)
     assert pruner.step == 20
     for target in pruner.targets:
@@ -169,7 +177,9 @@ def test_bf16_autocast(toy):
 
 def test_a_step_without_gradients_is_not_counted(toy):
     pruner = toy.make_pruner()
-    brain = toy.make_brain(pruner=pruner, skip_nonfinite_grads=True, nonfinite_patience=100)
+    brain = toy.make_brain(
+        pruner=pruner, skip_nonfinite_grads=True, nonfinite_patience=100
+    )
     brain.init_optimizers()
     pruner.start()
     bad, good = list(toy.loader(2))
@@ -274,10 +284,14 @@ def test_settings_are_checked_at_construction(toy, settings, match):
 def test_a_zero_percent_pruner_changes_nothing(toy):
     plain = toy.make_brain()
     plain.fit(plain.counter, toy.loader(), None)
-    pruner = toy.make_pruner(schedule=partial(constant, sparsity=0.0), update=None, growth=None)
+    pruner = toy.make_pruner(
+        schedule=partial(constant, sparsity=0.0), update=None, growth=None
+    )
     pruned = toy.make_brain(pruner=pruner)
     pruned.fit(pruned.counter, toy.loader(), None)
-    for a, b in zip(plain.modules.parameters(), pruned.modules.parameters()):
+    for a, b in zip(
+        plain.modules.parameters(), pruned.modules.parameters(), strict=False
+    ):
         assert torch.equal(a, b)
 
 
@@ -340,11 +354,17 @@ def test_revived_weights_start_from_their_last_value_or_zero(toy, keep_dormant):
     dormant = ~pruner.masks.get("en", name) & ~pruner.masks.get("fr", name)
     before = pruner.masks.clone().union()
     for target in pruner.targets:
-        pruner.masks.set("en", target.name, torch.ones(target.parameter.shape, dtype=torch.bool))
+        pruner.masks.set(
+            "en",
+            target.name,
+            torch.ones(target.parameter.shape, dtype=torch.bool),
+        )
     pruner.selector.revive(before, pruner._owners, keep_dormant)
     pruner.switch.refresh()
     parameter = dict(brain.modules.named_parameters())[name]
-    expected = values[dormant] if keep_dormant else torch.zeros(int(dormant.sum()))
+    expected = (
+        values[dormant] if keep_dormant else torch.zeros(int(dormant.sum()))
+    )
     assert torch.equal(parameter[dormant].detach(), expected)
     second = brain.optimizer.state[parameter]["exp_avg_sq"]
     mean = second[~dormant].mean()

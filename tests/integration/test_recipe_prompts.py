@@ -50,7 +50,7 @@ def corpus(tmp_path_factory):
                 soundfile.write(folder / f"{name}.flac", sound + noise, 8000)
                 wav = f"{{data_root}}/{name}.flac"
                 row = [name, len(sound) / 8000, wav, lang, lang, text]
-                rows.append(dict(zip(COLUMNS, row)))
+                rows.append(dict(zip(COLUMNS, row, strict=False)))
         write_manifest(folder / f"{split}.csv", rows)
     return folder
 
@@ -98,7 +98,7 @@ def assert_equal(a, b, where=""):
             assert_equal(a[key], b[key], f"{where}/{key}")
     elif isinstance(a, list | tuple):
         assert len(a) == len(b), where
-        for i, (x, y) in enumerate(zip(a, b)):
+        for i, (x, y) in enumerate(zip(a, b, strict=False)):
             assert_equal(x, y, f"{where}/{i}")
     else:
         assert a == b, where

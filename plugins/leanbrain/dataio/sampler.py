@@ -7,8 +7,12 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch.utils.data import Sampler
 
-from leanbrain.checks import UserError, check_fraction, check_int
-from leanbrain.checks import check_positive
+from leanbrain.checks import (
+    UserError,
+    check_fraction,
+    check_int,
+    check_positive,
+)
 
 __all__ = [
     "LanguageBatchSampler",
@@ -193,7 +197,7 @@ class LanguageBatchSampler(Sampler[list[int]]):
         noise = torch.rand(len(members), generator=generator).tolist()
         keys = {
             i: self.durations[i] * (1 + self.jitter * (2 * u - 1))
-            for i, u in zip(members, noise)
+            for i, u in zip(members, noise, strict=False)
         }
         batches = self.cut(members, keys)
         order = torch.randperm(len(batches), generator=generator).tolist()

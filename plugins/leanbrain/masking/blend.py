@@ -185,12 +185,12 @@ class _Scratch:
         if self.on_cpu:
             # NumPy copies short rows three times as fast as torch. "clip"
             # spares it a second buffer; a byte is never out of range.
-            index = self.index_np[:size]
-            index[:] = packed.numpy()
+            rows, table = self.index_np[:size], self.tables_np[one]
+            rows[:] = packed.numpy()
             out = self.words_np[:size]
-            np.take(self.tables_np[one], index, axis=0, out=out, mode="clip")
+            np.take(table, rows, axis=0, out=out, mode="clip")
         else:
             index = self.index[:size].copy_(packed)
-            out = self.words[:size]
-            torch.index_select(self.tables[one], 0, index, out=out)
+            words = self.words[:size]
+            torch.index_select(self.tables[one], 0, index, out=words)
         return self.flat[:count]

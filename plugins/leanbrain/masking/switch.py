@@ -34,21 +34,18 @@ class PathwaySwitch:
 
     The parameter is the truth for the entries that its state shows, a dense
     copy for the rest. Leaving a state copies shown entries back if the
-    parameter was written to meanwhile: an optimizer, `load_state_dict`, an
-    averaged checkpoint, max_norm. This is seen by autograd's version counter
-    and by the address of the memory. Not seen are writes through `.data` in
-    place and those of `fused=True` optimizers: both leave the counter as it
-    is. Optimizers therefore step between `expose` and `commit`, which copy
-    whatever the counter says; so does `refresh`.
+    parameter was written to meanwhile (`load_state_dict`, an averaged
+    checkpoint, max_norm), which is told by autograd's version counter and the
+    address of the memory. Not seen are writes through `.data` in place and
+    those of `fused=True` optimizers, which do not count. Optimizers step
+    between `expose` and `commit`, which copy in any case; so does `refresh`.
 
     Parameters stay the same objects in the same memory, names and keys of the
-    state dict do not change, and nothing is attached to the model. Extra
-    memory: the dense copy, one bit per weight for the union, and the scratch
-    of `Blender` (1.3 MB on the CPU). After `model.to(...)` the next call moves
-    dense copy and masks to where the parameters are.
-
-    Not supported: replacing Parameter objects (pruned ones would be left
-    alone), sharded parameters, copying or pickling the switch itself.
+    state dict do not change, nothing is attached to the model. Extra memory:
+    the dense copy, one bit per weight for the union, and the scratch of
+    `Blender` (1.3 MB on the CPU). After `model.to(...)` the next call moves
+    dense copy and masks to where the parameters are. Not supported: replaced
+    Parameter objects, sharded parameters, copies of the switch itself.
 
     Arguments
     ---------
@@ -134,11 +131,6 @@ class PathwaySwitch:
         name : str
             Name of the pathway.
 
-        Yields
-        ------
-        PathwaySwitch
-            This one.
-
         Raises
         ------
         UserError
@@ -190,11 +182,7 @@ class PathwaySwitch:
 
         What the parameters hold is kept where they showed theta: after an
         averaged checkpoint, averaged values inside the union, zeros outside.
-
-        Raises
-        ------
-        UserError
-            If a pathway is entered.
+        Raises a UserError if a pathway is entered.
         """
         self._demand("refresh", REST, DENSE)
         self._slots.follow()
@@ -207,11 +195,7 @@ class PathwaySwitch:
         """Takes everything that the parameters hold as theta, then rests.
 
         For a dense checkpoint or a fresh model: dormant values are given up.
-
-        Raises
-        ------
-        UserError
-            If a pathway is entered: its zeros are no values.
+        Raises a UserError if a pathway is entered: its zeros are no values.
         """
         self._demand("adopt", REST, DENSE)
         self._slots.follow()
@@ -270,11 +254,6 @@ class PathwaySwitch:
         -------
         dict
             Parameter -> 1-D tensor, theta outside the union, in order.
-
-        Raises
-        ------
-        UserError
-            If the state is not "rest".
         """
         self._demand("dormant", REST)
         self._slots.follow()

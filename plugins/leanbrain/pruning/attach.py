@@ -87,12 +87,11 @@ def _wrap_batches(pruner: AdaptivePruner, brain: sb.Brain) -> None:
         return loss
 
     def wrapped_evaluate_batch(batch: Any, stage: Any) -> Any:
-        pruner.enter(batch)
+        pruner.enter(batch, learns=False)
         try:
             return evaluate_batch(batch, stage)
         finally:
             pruner.leave()
-            pruner.forget_window()
 
     brain.fit_batch = wrapped_fit_batch
     brain.evaluate_batch = wrapped_evaluate_batch

@@ -52,9 +52,7 @@ class GradientGate:
             t.parameter.register_hook(self._hook(t.name)) for t in targets
         ]
 
-    def _hook(
-        self, name: str
-    ) -> Callable[[torch.Tensor], torch.Tensor | None]:
+    def _hook(self, name: str) -> Callable[[torch.Tensor], torch.Tensor | None]:
         def gate(gradient: torch.Tensor) -> torch.Tensor | None:
             pathway = self.pathway()
             if pathway is None:

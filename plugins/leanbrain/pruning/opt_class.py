@@ -82,7 +82,5 @@ class PrunedOptimizer:
                 "Every pruned parameter must belong to the optimizer, got "
                 f"{owned} of {len(self.pruner.targets)}."
             )
-        optimizer.register_step_post_hook(
-            lambda *_: self.pruner.finish_step()
-        )
+        optimizer.register_step_post_hook(lambda *_: self.pruner.finish_step())
         return optimizer

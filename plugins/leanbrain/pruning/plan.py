@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from leanbrain.checks import UserError, check_callable, check_fraction
-from leanbrain.checks import check_int
+from leanbrain.checks import (
+    UserError,
+    check_callable,
+    check_fraction,
+    check_int,
+)
 
 __all__ = ["PruningPlan"]
 

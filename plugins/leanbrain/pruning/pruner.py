@@ -15,12 +15,11 @@ from leanbrain.masking.targets import select_targets
 from leanbrain.pruning import allocation as allocations
 from leanbrain.pruning.batches import check_pathways, language_of
 from leanbrain.pruning.gates import GradientGate
+from leanbrain.pruning.gathering import Gathering
 from leanbrain.pruning.plan import PruningPlan
-from leanbrain.pruning.ranks import agree_on_digest, sum_over_ranks
-from leanbrain.pruning.ranks import union_names
+from leanbrain.pruning.ranks import agree_on_digest, sum_over_ranks, union_names
 from leanbrain.pruning.scores import Magnitude
 from leanbrain.pruning.selection import MaskSelector
-from leanbrain.pruning.tracking import TrackedScore
 from leanbrain.pruning.turns import Turns
 from leanbrain.pruning.updates import prune_only
 
@@ -35,7 +34,7 @@ logger = logging.getLogger(__name__)
 
 
 class AdaptivePruner:
-    """Masks the weights of a model per pathway and adapts the masks in training.
+    """Masks the weights of a model per pathway and adapts the masks.
 
     One line connects it: ``hparams["pruner"].attach(brain)`` before
     ``brain.fit``. The parameters, their names and the state-dict keys stay
@@ -121,9 +120,8 @@ class AdaptivePruner:
         self.update = update
         self.pathways = check_pathways(pathways)
         self.pathway_of = pathway_of or language_of
-        self.saliency = saliency or Magnitude()
-        self.growth = growth
-        self.first_saliency = first_saliency or self.saliency
+        saliency = saliency or Magnitude()
+        self.scores = Gathering(saliency, growth, first_saliency or saliency)
         self.allocation = check_callable("allocation", allocation)
         self.turns = Turns(
             self.pathways,
@@ -133,11 +131,7 @@ class AdaptivePruner:
         )
         self.train_dormant = bool(train_dormant)
         self.keep_dormant = bool(keep_dormant)
-        self.selection = {
-            "include": include,
-            "exclude": exclude,
-            "groups": groups,
-        }
+        self.include, self.exclude, self.groups = include, exclude, groups
         self.monitor = monitor
         self.step = 0
         self.settled: set[str] = set()  # pathways that have their first masks
@@ -181,7 +175,9 @@ class AdaptivePruner:
             raise UserError(
                 "`attach` must be called once per pruner, got a second call."
             )
-        self.targets = select_targets(modules, **self.selection)
+        self.targets = select_targets(
+            modules, self.include, self.exclude, self.groups
+        )
         self.masks = MaskSet.from_targets(self.targets, self.pathways)
         self.switch = PathwaySwitch(self.targets, self.masks)
         self.gate = GradientGate(
@@ -196,9 +192,7 @@ class AdaptivePruner:
             self.masks,
             self.switch,
             self.update,
-            self.saliency,
-            self.growth,
-            self.first_saliency,
+            self.scores,
             self.allocation,
             self.train_dormant,
         )
@@ -232,13 +226,25 @@ class AdaptivePruner:
         self.switch.adopt()
         self.turns.begin(self.step)
         self._gathering_first = True
-        if not self.first_saliency.wants_gradient:
+        if not self.scores.tracked(first=True):
             self._update(self.pathways)
         if self.update is None and self.settled:
             self._freeze()
 
-    def enter(self, batch: Any) -> str:
-        """Switches to the pathway of a batch; returns its name."""
+    def enter(self, batch: Any, learns: bool = True) -> str:
+        """Switches to the pathway of a batch; returns its name.
+
+        Arguments
+        ---------
+        batch : Any
+            What ``pathway_of`` understands.
+        learns : bool
+            Whether gradients of this batch will reach an optimizer step.
+
+        Returns
+        -------
+        str
+        """
         if len(self.pathways) == 1:
             self._pathway = self.pathways[0]
         else:
@@ -247,7 +253,8 @@ class AdaptivePruner:
             )
         if self.started:
             self.switch.enter(self._pathway)
-            self._window.add(self._pathway)
+            if learns:
+                self._window.add(self._pathway)
         return self._pathway
 
     def leave(self) -> None:
@@ -272,21 +279,14 @@ class AdaptivePruner:
         """Gradients were zeroed: no pathway has contributed any more."""
         self._window.clear()
 
-    def _scores_of(self, pathway: str) -> list[TrackedScore]:
-        """The gradient scores that a pathway gathers at this stage."""
-        stage = (self.saliency, self.growth)
-        if pathway not in self.settled:
-            stage = (self.first_saliency, None)
-        found = {id(s): s for s in stage if isinstance(s, TrackedScore)}
-        return list(found.values())
-
     def _observe(self, pathway: str, name: str, dense: torch.Tensor) -> None:
         if self.frozen or pathway not in self.turns.gathering():
             return
         scale = self.loss_scale()
         unscaled = dense if scale == 1.0 else dense / scale
-        for score in self._scores_of(pathway):
-            score.observe(pathway, name, self.switch.dense(name), unscaled)
+        theta = self.switch.dense(name)
+        first = pathway not in self.settled
+        self.scores.observe(first, pathway, name, theta, unscaled)
 
     # -- optimizer steps ----------------------------------------------------
 
@@ -296,7 +296,8 @@ class AdaptivePruner:
 
     def _after_step(self, optimizer: Any, *_: Any) -> None:
         if self.started:
-            window = self._window or set(self.pathways[:1])
+            single = len(self.pathways) == 1  # may work without `enter`
+            window = set(self.pathways) if single else self._window
             names = union_names(window, self.pathways, self._device)
             self.switch.commit(None if self.train_dormant else names)
         if _really_stepped(optimizer):
@@ -321,9 +322,9 @@ class AdaptivePruner:
             self._update(due)
 
     def _seen(self, pathway: str) -> int:
-        counts = [score.seen(pathway) for score in self._scores_of(pathway)]
-        least = min(counts, default=self.turns.min_batches)
-        return sum_over_ranks(least, self._device)
+        first = pathway not in self.settled
+        seen = self.scores.seen(first, pathway, self.turns.min_batches)
+        return sum_over_ranks(seen, self._device)
 
     @property
     def _device(self) -> torch.device:
@@ -337,8 +338,7 @@ class AdaptivePruner:
         progress = 1.0 if final else self.plan.progress(self.step)
         sparsity = float(self.plan.schedule(progress))
         for pathway in due:
-            for score in self._scores_of(pathway):
-                score.reduce(pathway)
+            self.scores.reduce(pathway not in self.settled, pathway)
             if pathway not in self.settled:
                 self.selector.first(pathway, sparsity)
             elif final:
@@ -346,7 +346,7 @@ class AdaptivePruner:
             else:
                 self.selector.adapt(pathway, sparsity, progress)
             self.settled.add(pathway)
-            self._reset_scores(pathway)
+            self.scores.reset(pathway)
         self.selector.revive(before.union(), self._owners, self.keep_dormant)
         self.switch.refresh()
         agree_on_digest(self.masks.digest())
@@ -354,12 +354,6 @@ class AdaptivePruner:
             self.monitor.on_update(
                 self.step, due, before, self.masks, self.targets, sparsity
             )
-
-    def _reset_scores(self, *pathway: str) -> None:
-        """Starts gathering anew and frees the buffers."""
-        for score in (self.saliency, self.growth, self.first_saliency):
-            if isinstance(score, TrackedScore):
-                score.reset(*pathway)
 
     def _freeze(self) -> None:
         """The last update: final counts by saliency; masks stay from here."""
@@ -372,7 +366,7 @@ class AdaptivePruner:
         if self.update is not None or unsettled:
             self._update(self.pathways, final=True)
         self.frozen = True
-        self._reset_scores()
+        self.scores.reset()
 
     def _warn_if_sparse(self) -> None:
         zeros = sum(int((t.parameter == 0).sum()) for t in self.targets)
@@ -397,16 +391,9 @@ class AdaptivePruner:
             "turns": self.turns.state_dict(),
             "masks": self.masks.state_dict(),
             "dormant": self.switch.dormant() if self.started else {},
-            "scores": {
-                name: score.state_dict() for name, score in self._tracked()
-            },
+            "scores": self.scores.state_dict(),
             "monitor": self.monitor.state_dict() if self.monitor else {},
         }
-
-    def _tracked(self) -> list[tuple[str, TrackedScore]]:
-        stages = ("saliency", "growth", "first_saliency")
-        scores = {name: getattr(self, name) for name in stages}
-        return [(n, s) for n, s in scores.items() if isinstance(s, TrackedScore)]
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continues from ``state_dict``; the parameters are loaded before."""
@@ -416,8 +403,7 @@ class AdaptivePruner:
         self._gathering_first = state["gathering_first"]
         self.frozen = state["frozen"]
         self.turns.load_state_dict(state["turns"])
-        for name, score in self._tracked():
-            score.load_state_dict(state["scores"][name])
+        self.scores.load_state_dict(state["scores"])
         if self.started:
             self.switch.load_dormant(state["dormant"])
         if self.monitor is not None and state["monitor"]:

@@ -42,7 +42,7 @@ def union_names(
         return mine
     flags = torch.tensor([int(n in mine) for n in known], device=device)
     dist.all_reduce(flags, op=dist.ReduceOp.MAX)
-    return {n for n, flag in zip(known, flags.tolist()) if flag}
+    return {n for n, flag in zip(known, flags.tolist(), strict=False) if flag}
 
 
 def sum_over_ranks(value: int, device: torch.device) -> int:

@@ -11,6 +11,7 @@ from leanbrain.masking.maskset import MaskSet
 from leanbrain.masking.packing import count_bits, unpack
 from leanbrain.masking.switch import PathwaySwitch
 from leanbrain.masking.targets import Target
+from leanbrain.pruning.gathering import Gathering
 from leanbrain.pruning.regrowth import reset_moments
 from leanbrain.pruning.scores import Magnitude
 from leanbrain.pruning.tracking import TrackedScore
@@ -30,7 +31,7 @@ class MaskSelector:
         The managed parameters, their masks and their values.
     update : callable or None
         Rule of the updates after the first, see ``updates``.
-    saliency, growth, first_saliency : score
+    scores : Gathering
         What is worth keeping, worth reviving, and worth keeping at first.
     allocation : callable
         (saliency, sparsity) -> keep-count per parameter.
@@ -44,36 +45,33 @@ class MaskSelector:
         masks: MaskSet,
         switch: PathwaySwitch,
         update: Rule | None,
-        saliency: Any,
-        growth: Any,
-        first_saliency: Any,
+        scores: Gathering,
         allocation: Callable[..., dict[str, int]],
         train_dormant: bool,
     ) -> None:
         self.targets, self.masks, self.switch = targets, masks, switch
         self.update = update
-        self.saliency, self.growth = saliency, growth
-        self.first_saliency = first_saliency
+        self.scores = scores
         self.allocation = allocation
         self.train_dormant = train_dormant
 
     def first(self, pathway: str, sparsity: float) -> None:
         """The first masks: the best of all weights, by the first saliency."""
-        score = _usable(self.first_saliency, pathway)
+        score = _usable(self.scores.first_saliency, pathway)
         self._apply(pathway, score, sparsity, 0.0, reselect)
 
     def adapt(self, pathway: str, sparsity: float, progress: float) -> None:
         """An update by the rule; without gradients seen, pruning alone."""
         blind = isinstance(
-            self.growth, TrackedScore
-        ) and not self.growth.seen(pathway)
+            self.scores.growth, TrackedScore
+        ) and not self.scores.growth.seen(pathway)
         rule = prune_only if blind or self.update is None else self.update
-        score = _usable(self.saliency, pathway)
+        score = _usable(self.scores.saliency, pathway)
         self._apply(pathway, score, sparsity, progress, rule)
 
     def finish(self, pathway: str, sparsity: float) -> None:
         """The last masks: the best of the active weights."""
-        score = _usable(self.saliency, pathway)
+        score = _usable(self.scores.saliency, pathway)
         self._apply(pathway, score, sparsity, 1.0, prune_only)
 
     def _apply(
@@ -91,12 +89,14 @@ class MaskSelector:
         ranked = _Scores(self, score, pathway, only_active)
         keep = self.allocation(ranked, sparsity)
         values = _Scores(self, score, pathway, False)
-        grows = rule is self.update and self.growth is not None
+        grows = rule is self.update and self.scores.growth is not None
         for target in self.targets:
             name = target.name
             theta = self.switch.dense(name)
             growth = (
-                self.growth.value(pathway, name, theta) if grows else None
+                self.scores.growth.value(pathway, name, theta)
+                if grows
+                else None
             )
             old = self.masks.get(pathway, name)
             new = rule(old, values[name], growth, keep[name], progress)

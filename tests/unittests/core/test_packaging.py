@@ -176,10 +176,11 @@ def read_calls(folder):
 
 
 @needs_make
-def test_make_alone_lists_every_target(repo_root):
-    done = make(repo_root)
+def test_make_alone_lists_every_target_and_installs_nothing(checkout):
+    done = make(checkout, "PYTHON=./python-good")
     assert done.returncode == 0
     assert re.findall(r"^  (\w+) ", done.stdout, re.M) == TARGETS
+    assert not (checkout / ".venv").exists()
 
 
 @needs_make

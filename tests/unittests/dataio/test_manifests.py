@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from leanbrain.checks import UserError
@@ -64,6 +64,8 @@ WORDS = st.text(
 ).filter(lambda text: text.strip() == text)
 
 
+# Every write is flushed to disk, which may take long.
+@settings(deadline=None, max_examples=50)
 @given(
     wrd=WORDS,
     name=WORDS,

@@ -22,7 +22,7 @@ CORPUS = st.lists(
 
 
 def make(corpus, **kwargs):
-    durations, languages = zip(*corpus)
+    durations, languages = zip(*corpus, strict=False)
     options = {"max_batch_s": 12.0, "batches_per_epoch": 7, **kwargs}
     return LanguageBatchSampler(durations, languages, **options)
 
@@ -48,7 +48,7 @@ def test_batches_are_of_one_language_and_fit(corpus, number, jitter):
 @settings(max_examples=30, deadline=None)
 @given(CORPUS)
 def test_evaluation_sees_every_utterance_once(corpus):
-    durations, languages = zip(*corpus)
+    durations, languages = zip(*corpus, strict=False)
     batches = evaluation_batches(durations, languages, 12.0)
     assert sorted(i for b in batches for i in b) == list(range(len(corpus)))
     for batch in batches:

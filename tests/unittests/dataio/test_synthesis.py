@@ -1,6 +1,7 @@
 """The cache of the demo corpus: whole or not there, resumable, repeatable."""
 
 import hashlib
+import importlib.metadata
 import importlib.util
 import sys
 from dataclasses import replace
@@ -91,8 +92,8 @@ def test_two_runs_are_bit_equal(corpus, tmp_path):
 
 
 @needs_espeak
-def test_second_call_renders_nothing(corpus, monkeypatch):
-    monkeypatch.setattr(synthesis, "render", Renderer(stop_at=0))
+def test_second_call_makes_nothing(corpus, monkeypatch):
+    monkeypatch.setattr(synthesis, "plan", None)
     assert make(corpus.parent) == corpus
 
 
@@ -172,7 +173,11 @@ def test_a_library_that_stays_is_a_warning(tmp_path, monkeypatch):
 
 
 def test_missing_package_is_named(tmp_path, monkeypatch):
+    def version(name: str) -> str:
+        raise importlib.metadata.PackageNotFoundError(name)
+
     monkeypatch.setitem(sys.modules, "espeakng_loader", None)
+    monkeypatch.setattr(importlib.metadata, "version", version)
     with pytest.raises(UserError, match=r"pip install 'leanbrain\[demo\]'"):
         make(tmp_path)
     assert list(tmp_path.iterdir()) == []

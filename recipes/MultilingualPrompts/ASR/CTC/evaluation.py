@@ -36,7 +36,9 @@ class ErrorRates:
             batch.id, [list(t) for t in spoken], [list(t) for t in batch.wrd]
         )
         self.stats["wer"][lang].append(
-            batch.id, [t.split() for t in spoken], [t.split() for t in batch.wrd]
+            batch.id,
+            [t.split() for t in spoken],
+            [t.split() for t in batch.wrd],
         )
         total, count = self.loss.get(lang, (0.0, 0))
         size = len(batch.id)

@@ -26,7 +26,15 @@ FOLDER = Path(__file__).resolve().parent
 ROOT = FOLDER.parents[3]
 RESULTS = FOLDER / "results"
 READMES = (FOLDER / "README.md", ROOT / "README.md")
-FACTS = ("model", "seed", "sparsity", "steps", "minutes", "mean_cer", "mean_wer")
+FACTS = (
+    "model",
+    "seed",
+    "sparsity",
+    "steps",
+    "minutes",
+    "mean_cer",
+    "mean_wer",
+)
 HOST = ("cpu", "cores", "torch", "speechbrain", "commit")
 MODELS = ("dense", "fixed", "adaptive")
 
@@ -66,7 +74,9 @@ def collect(name, folder):
     languages = sorted({k for r in rows for k in r if k.startswith("cer_")})
     rows.sort(key=lambda r: (MODELS.index(r["model"]), int(r["seed"])))
     out = io.StringIO()
-    writer = csv.DictWriter(out, [*FACTS, *languages, *HOST], lineterminator="\n")
+    writer = csv.DictWriter(
+        out, [*FACTS, *languages, *HOST], lineterminator="\n"
+    )
     writer.writeheader()
     writer.writerows(rows)
     write_text(RESULTS / f"{name}.csv", out.getvalue())

@@ -68,11 +68,20 @@ class ASR(sb.Brain):
         feats = feats.masked_fill(~valid.unsqueeze(-1), 0.0)
         if stage == sb.Stage.TRAIN:
             feats = asr["drop_spans"](asr["drop_bands"](feats))
-            # Unpacked LSTMs are twice as fast; evaluation packs, so that no
-            # result depends on what an utterance was batched with.
             hidden = self.modules.encoder(feats)
         else:
-            hidden = self.modules.encoder(feats, lengths=lens)
+            # Unpacked LSTMs train twice as fast, and nearly every utterance
+            # is followed by some padding then. Evaluation packs, so that no
+            # result depends on what an utterance is batched with, and gives
+            # each the same short silence that training made it expect:
+            # without it, a character too many is heard at the end of many.
+            silence = asr["silent_frames"]
+            frames = (lens * feats.shape[1]).round()
+            feats = torch.nn.functional.pad(feats, (0, 0, 0, silence))
+            lens = frames / feats.shape[1]
+            hidden = self.modules.encoder(
+                feats, lengths=(frames + silence) / feats.shape[1]
+            )
         # The output layer may have more neurons than there are characters.
         logits = self.modules.ctc_lin(hidden)[..., : len(self.label_encoder)]
         return logits.log_softmax(-1), lens
@@ -261,9 +270,7 @@ def evaluation_loader(hparams, dataset, table):
         [row["lang"] for row in table.values()],
         hparams["max_batch_s"] * 2,
     )
-    return sb.dataio.dataloader.make_dataloader(
-        dataset, batch_sampler=batches
-    )
+    return sb.dataio.dataloader.make_dataloader(dataset, batch_sampler=batches)
 
 
 def main(arguments):
@@ -302,9 +309,7 @@ def main(arguments):
         )
     finally:
         seconds = stopwatch.add(time.monotonic() - started)
-    brain.evaluate(
-        evaluation_loader(hparams, datasets["test"], tables["test"])
-    )
+    brain.evaluate(evaluation_loader(hparams, datasets["test"], tables["test"]))
     write_result(hparams, brain.test_rates, brain.optimizer_step, seconds)
 
 
