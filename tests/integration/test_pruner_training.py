@@ -359,7 +359,7 @@ def test_revived_weights_start_from_their_last_value_or_zero(toy, keep_dormant):
             target.name,
             torch.ones(target.parameter.shape, dtype=torch.bool),
         )
-    pruner.selector.revive(before, pruner._owners, keep_dormant)
+    pruner.selector.revive(before, pruner.owners, keep_dormant)
     pruner.switch.refresh()
     parameter = dict(brain.modules.named_parameters())[name]
     expected = (

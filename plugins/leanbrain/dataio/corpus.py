@@ -39,7 +39,7 @@ SPEAKERS = {
 # doubled letters) also at 25 frames per second.
 RATES = {
     "en": (150, 162, 174, 186),
-    "fr": (140, 150, 160, 170),
+    "fr": (135, 145, 155, 165),
     "it": (165, 180, 195, 210),
     "nl": (165, 180, 195, 210),
 }

@@ -11,6 +11,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from leanbrain.checks import UserError
+from leanbrain.pruning.checkpoints import CHECKPOINT_NAME
 
 if TYPE_CHECKING:
     import speechbrain as sb
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
 __all__ = ["attach", "register"]
 
 logger = logging.getLogger(__name__)
-
-CHECKPOINT_NAME = "pruner"
 
 
 def attach(pruner: AdaptivePruner, brain: sb.Brain) -> None:

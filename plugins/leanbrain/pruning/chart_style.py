@@ -155,9 +155,9 @@ def to_svg(figure: Figure) -> str:
     """
     buffer = io.StringIO()
     with rc_context({"svg.hashsalt": "leanbrain", "svg.fonttype": "path"}):
-        nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-        figure.savefig(buffer, format="svg", metadata=nothing)
+        figure.savefig(buffer, format="svg")
     text = buffer.getvalue()
+    # The metadata hold the date.
     return re.sub(r"\s*<metadata>.*?</metadata>", "", text, flags=re.S)[
         text.index("<svg") :
     ]

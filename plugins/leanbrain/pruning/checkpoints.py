@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from leanbrain.checks import UserError
-from leanbrain.pruning.attach import CHECKPOINT_NAME
+from leanbrain.masking.targets import Target
 
-__all__ = ["newest_checkpoint", "require_dense", "require_pruned"]
+__all__ = [
+    "CHECKPOINT_NAME",
+    "newest_checkpoint",
+    "require_dense",
+    "require_pruned",
+    "warn_if_sparse",
+]
+
+logger = logging.getLogger(__name__)
+
+CHECKPOINT_NAME = "pruner"
 
 StrPath = str | os.PathLike[str]
 
@@ -50,6 +62,26 @@ def require_pruned(save_folder: StrPath) -> None:
             "A pruned run must continue from a pruned checkpoint (name a "
             "dense one as the start instead), got one without "
             f"{_state_of(folder).name} in {folder}."
+        )
+
+
+def warn_if_sparse(targets: Sequence[Target]) -> None:
+    """Warns when weights that are to be pruned are largely zero already.
+
+    Arguments
+    ---------
+    targets : sequence of Target
+        The parameters as they are before the first masks.
+    """
+    zeros = sum(int((t.parameter == 0).sum()) for t in targets)
+    share = zeros / sum(t.parameter.numel() for t in targets)
+    if share > 0.1:
+        logger.warning(
+            "%.0f %% of the target weights are zero before pruning starts: was"
+            " a pruned checkpoint loaded without its %s.ckpt? The values"
+            " outside its pathways are lost.",
+            100 * share,
+            CHECKPOINT_NAME,
         )
 
 

@@ -8,18 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from leanbrain.checks import UserError, check_callable, check_known
-from leanbrain.masking.maskset import MaskSet
-from leanbrain.masking.switch import PathwaySwitch
-from leanbrain.masking.targets import select_targets
+from leanbrain.checks import UserError, check_callable
 from leanbrain.pruning import allocation as allocations
-from leanbrain.pruning.batches import check_pathways, language_of
-from leanbrain.pruning.gates import GradientGate
+from leanbrain.pruning.checkpoints import warn_if_sparse
 from leanbrain.pruning.gathering import Gathering
 from leanbrain.pruning.plan import PruningPlan
-from leanbrain.pruning.ranks import agree_on_digest, sum_over_ranks, union_names
+from leanbrain.pruning.ranks import agree_on_digest, sum_over_ranks
 from leanbrain.pruning.scores import Magnitude
 from leanbrain.pruning.selection import MaskSelector
+from leanbrain.pruning.training import PathwayTraining
 from leanbrain.pruning.turns import Turns
 from leanbrain.pruning.updates import prune_only
 
@@ -33,7 +30,7 @@ __all__ = ["AdaptivePruner"]
 logger = logging.getLogger(__name__)
 
 
-class AdaptivePruner:
+class AdaptivePruner(PathwayTraining):
     """Masks the weights of a model per pathway and adapts the masks.
 
     One line connects it: ``hparams["pruner"].attach(brain)`` before
@@ -117,9 +114,10 @@ class AdaptivePruner:
                 "`schedule` must be constant when `update` is null, got "
                 f"{schedule(0.0)} at the start and {schedule(1.0)} at the end."
             )
+        super().__init__(
+            pathways, pathway_of, train_dormant, include, exclude, groups
+        )
         self.update = update
-        self.pathways = check_pathways(pathways)
-        self.pathway_of = pathway_of or language_of
         saliency = saliency or Magnitude()
         self.scores = Gathering(saliency, growth, first_saliency or saliency)
         self.allocation = check_callable("allocation", allocation)
@@ -129,18 +127,12 @@ class AdaptivePruner:
             together=not take_turns,
             min_batches=min_batches,
         )
-        self.train_dormant = bool(train_dormant)
         self.keep_dormant = bool(keep_dormant)
-        self.include, self.exclude, self.groups = include, exclude, groups
         self.monitor = monitor
         self.step = 0
         self.settled: set[str] = set()  # pathways that have their first masks
         self.frozen = False
-        self.loss_scale: Callable[[], float] = lambda: 1.0
-        self._pathway: str | None = None
-        self._window: set[str] = set()
-        self._stepped = False
-        self._owners: dict[str, torch.optim.Optimizer] = {}
+        self._gathering_first = False
 
     # -- connecting ---------------------------------------------------------
 
@@ -171,22 +163,7 @@ class AdaptivePruner:
         self, modules: torch.nn.Module | Mapping[str, torch.nn.Module]
     ) -> None:
         """Chooses the parameters and takes them over, still dense."""
-        if hasattr(self, "targets"):
-            raise UserError(
-                "`attach` must be called once per pruner, got a second call."
-            )
-        self.targets = select_targets(
-            modules, self.include, self.exclude, self.groups
-        )
-        self.masks = MaskSet.from_targets(self.targets, self.pathways)
-        self.switch = PathwaySwitch(self.targets, self.masks)
-        self.gate = GradientGate(
-            self.targets,
-            self.masks,
-            pathway=lambda: self._pathway if self.started else None,
-            observe=self._observe,
-            keep_dense=self.train_dormant,
-        )
+        super().manage(modules)
         self.selector = MaskSelector(
             self.targets,
             self.masks,
@@ -196,33 +173,19 @@ class AdaptivePruner:
             self.allocation,
             self.train_dormant,
         )
-        if len(self.pathways) == 1:
-            self._pathway = self.pathways[0]
 
-    def watch(self, optimizer: torch.optim.Optimizer) -> int:
-        """Registers the step hooks; returns how many targets it owns."""
-        owned = {id(p) for g in optimizer.param_groups for p in g["params"]}
-        names = [t.name for t in self.targets if id(t.parameter) in owned]
-        if names:
-            self._owners.update(dict.fromkeys(names, optimizer))
-            optimizer.register_step_pre_hook(self._before_step)
-            optimizer.register_step_post_hook(self._after_step)
-        return len(names)
-
-    # -- the life of a batch ------------------------------------------------
+    # -- when ---------------------------------------------------------------
 
     @property
     def started(self) -> bool:
-        """Whether masks are at work (or being gathered for)."""
+        """Whether masks are at work, or being gathered for."""
         return bool(self.settled) or self._gathering_first
-
-    _gathering_first = False
 
     def start(self) -> None:
         """Takes the parameters as they are now and sets the first masks."""
         if self.started or self.step < self.plan.begin_step:
             return
-        self._warn_if_sparse()
+        warn_if_sparse(self.targets)
         self.switch.adopt()
         self.turns.begin(self.step)
         self._gathering_first = True
@@ -231,55 +194,8 @@ class AdaptivePruner:
         if self.update is None and self.settled:
             self._freeze()
 
-    def enter(self, batch: Any, learns: bool = True) -> str:
-        """Switches to the pathway of a batch; returns its name.
-
-        Arguments
-        ---------
-        batch : Any
-            What ``pathway_of`` understands.
-        learns : bool
-            Whether gradients of this batch will reach an optimizer step.
-
-        Returns
-        -------
-        str
-        """
-        if len(self.pathways) == 1:
-            self._pathway = self.pathways[0]
-        else:
-            self._pathway = check_known(
-                "pathway", self.pathway_of(batch), self.pathways
-            )
-        if self.started:
-            self.switch.enter(self._pathway)
-            if learns:
-                self._window.add(self._pathway)
-        return self._pathway
-
-    def leave(self) -> None:
-        """Back to the resting state: the union of all pathways."""
-        if self.started:
-            self.switch.leave()
-        if len(self.pathways) > 1:
-            self._pathway = None
-
-    def rest(self) -> None:
-        """Re-establishes the resting state, whatever was loaded meanwhile."""
-        self.forget_window()
-        if self.started:
-            self.switch.refresh()
-
-    def note_loss(self, step: int, pathway: str, loss: Any) -> None:
-        """Passes the training loss of a batch on to the monitor."""
-        if self.monitor is not None:
-            self.monitor.note_loss(step, pathway, float(loss))
-
-    def forget_window(self) -> None:
-        """Gradients were zeroed: no pathway has contributed any more."""
-        self._window.clear()
-
-    def _observe(self, pathway: str, name: str, dense: torch.Tensor) -> None:
+    def observe(self, pathway: str, name: str, dense: torch.Tensor) -> None:
+        """Gathers scores from a dense gradient, if it is the pathway's turn."""
         if self.frozen or pathway not in self.turns.gathering():
             return
         scale = self.loss_scale()
@@ -288,27 +204,10 @@ class AdaptivePruner:
         first = pathway not in self.settled
         self.scores.observe(first, pathway, name, theta, unscaled)
 
-    # -- optimizer steps ----------------------------------------------------
-
-    def _before_step(self, optimizer: Any, *_: Any) -> None:
-        if self.started:
-            self.switch.expose()
-
-    def _after_step(self, optimizer: Any, *_: Any) -> None:
-        if self.started:
-            single = len(self.pathways) == 1  # may work without `enter`
-            window = set(self.pathways) if single else self._window
-            names = union_names(window, self.pathways, self._device)
-            self.switch.commit(None if self.train_dormant else names)
-        if _really_stepped(optimizer):
-            self._stepped = True
-
     def finish_step(self) -> None:
         """Counts a real step and updates masks; parameters are at rest."""
-        self.forget_window()
-        if not self._stepped:
+        if not self.take_step():
             return
-        self._stepped = False
         self.step += 1
         if not self.started:
             self.start()
@@ -324,11 +223,12 @@ class AdaptivePruner:
     def _seen(self, pathway: str) -> int:
         first = pathway not in self.settled
         seen = self.scores.seen(first, pathway, self.turns.min_batches)
-        return sum_over_ranks(seen, self._device)
+        return sum_over_ranks(seen, self.device)
 
-    @property
-    def _device(self) -> torch.device:
-        return self.targets[0].parameter.device
+    def note_loss(self, step: int, pathway: str, loss: Any) -> None:
+        """Passes the training loss of a batch on to the monitor."""
+        if self.monitor is not None:
+            self.monitor.note_loss(step, pathway, float(loss))
 
     # -- mask updates -------------------------------------------------------
 
@@ -347,7 +247,7 @@ class AdaptivePruner:
                 self.selector.adapt(pathway, sparsity, progress)
             self.settled.add(pathway)
             self.scores.reset(pathway)
-        self.selector.revive(before.union(), self._owners, self.keep_dormant)
+        self.selector.revive(before.union(), self.owners, self.keep_dormant)
         self.switch.refresh()
         agree_on_digest(self.masks.digest())
         if self.monitor is not None:
@@ -367,17 +267,6 @@ class AdaptivePruner:
             self._update(self.pathways, final=True)
         self.frozen = True
         self.scores.reset()
-
-    def _warn_if_sparse(self) -> None:
-        zeros = sum(int((t.parameter == 0).sum()) for t in self.targets)
-        share = zeros / self.masks.numel()
-        if share > 0.1:
-            logger.warning(
-                "%.0f %% of the target weights are zero before pruning starts:"
-                " was a pruned checkpoint loaded without its pruner.ckpt? The"
-                " values outside its pathways are lost.",
-                100 * share,
-            )
 
     # -- saving -------------------------------------------------------------
 
@@ -408,15 +297,3 @@ class AdaptivePruner:
             self.switch.load_dormant(state["dormant"])
         if self.monitor is not None and state["monitor"]:
             self.monitor.load_state_dict(state["monitor"])
-
-
-def _really_stepped(optimizer: Any) -> bool:
-    """Whether a step changed weights: fused AMP steps fire hooks regardless."""
-    found_inf = getattr(optimizer, "found_inf", None)
-    if found_inf is not None and float(found_inf) > 0:
-        return False
-    return any(
-        parameter.grad is not None
-        for group in optimizer.param_groups
-        for parameter in group["params"]
-    )

@@ -93,6 +93,17 @@ def test_load_names_a_file_that_is_cut_off(tmp_path, share):
         load_audio(path, RATE)
 
 
+def test_load_names_a_file_that_ends_early(tmp_path, monkeypatch):
+    # Some decoders return what there is and raise nothing.
+    path = write(tmp_path / "a.flac")
+    whole = soundfile.SoundFile.read
+    monkeypatch.setattr(
+        soundfile.SoundFile, "read", lambda *a, **k: whole(*a, **k)[:-5]
+    )
+    with pytest.raises(UserError, match="the 4000 samples .*, got 3995"):
+        load_audio(path, RATE)
+
+
 def test_load_names_a_file_with_damage_inside(tmp_path):
     path = write(tmp_path / "a.flac")
     content = bytearray(path.read_bytes())

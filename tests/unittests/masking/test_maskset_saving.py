@@ -86,7 +86,7 @@ def damaged(state, how):
     elif how == "added":
         shapes["d"] = [2, 2]
     elif how == "short":
-        bits["fr"]["c"] = bits["fr"]["c"][:1]
+        bits["fr"]["c"] = torch.zeros(1, dtype=torch.uint8)
     elif how == "type":
         bits["fr"]["c"] = bits["fr"]["c"].int()
     elif how == "none":

@@ -106,6 +106,8 @@ def test_refuses_other_types_and_sizes():
     packed = pack(draw_mask((16,)))
     with pytest.raises(UserError, match=r"uint8 \[3\] for 17 weights"):
         unpack(packed, (17,))
+    with pytest.raises(UserError, match=r"uint8 \[1\] for 8 weights"):
+        unpack(packed, (8,))
     with pytest.raises(UserError, match="got torch.int32"):
         unpack(packed.int(), (16,))
     with pytest.raises(UserError, match=r"`out` must be of type bool"):

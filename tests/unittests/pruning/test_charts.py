@@ -131,6 +131,15 @@ def test_bars_have_the_length_of_their_numbers():
     assert texts(axes) == ["10.0  dense", "20.0", "25.0"]
     ticks = [x.get_text() for x in axes.get_yticklabels()]
     assert ticks == ["en", "fr"]
+    # Top down: en of dense, then fr of both, each near its name.
+    middles = [x.get_y() + x.get_height() / 2 for x in axes.patches]
+    names = axes.get_yticks()
+    assert [int(abs(y - names[0]) > abs(y - names[1])) for y in middles] == [
+        0,
+        1,
+        1,
+    ]
+    assert middles[1] < middles[2] and axes.yaxis_inverted()
     assert axes.get_xlim()[0] == 0.0 and axes.get_xlim()[1] > 25.0
     colours = [to_hex(x.get_facecolor()) for x in axes.patches]
     assert colours == [LIGHT.palette[i] for i in (0, 0, 1)]

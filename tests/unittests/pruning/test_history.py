@@ -64,6 +64,14 @@ def test_resumed_run_drops_what_it_writes_again(path):
     assert history.lines == 8
 
 
+def test_training_again_in_the_same_process_drops_as_well(path):
+    history = History(path)
+    write(history, range(1, 6))
+    history.resume(step=3, lines=3)
+    write(history, [4])
+    assert steps(path) == [1, 2, 3, 4]
+
+
 def test_line_of_the_same_step_after_the_checkpoint_is_dropped(path):
     write(History(path), [5, 6, 6])
     history = History(path)

@@ -274,14 +274,16 @@ def test_resumed_run_leaves_the_same_history(tmp_path, stop):
     run(monitor, kept, range(stop, 14), generator)
 
     assert broken.read_bytes() == straight.read_bytes()
-    resumed = monitor.state_dict()
-    explored, wanted_explored = resumed.pop("explored"), wanted.pop("explored")
-    assert resumed == wanted
-    for pathway in PATHWAYS:
-        for name in SHAPES:
-            assert torch.equal(
-                explored[pathway][name], wanted_explored[pathway][name]
-            )
+    assert comparable(monitor.state_dict()) == comparable(wanted)
+
+
+def comparable(state):
+    """A state with lists of numbers for tensors."""
+    explored = {
+        pathway: {name: x.tolist() for name, x in stored.items()}
+        for pathway, stored in state["explored"].items()
+    }
+    return {**state, "explored": explored}
 
 
 def test_state_survives_torchs_safe_loading(tmp_path, generator):
@@ -291,8 +293,9 @@ def test_state_survives_torchs_safe_loading(tmp_path, generator):
     state = torch.load(tmp_path / "state.pt", weights_only=True)
     other = PruningMonitor(None, tmp_path / "h.jsonl")
     other.load_state_dict(state)
-    assert other.explored.state_dict().keys() == state["explored"].keys()
-    assert other.state_dict()["losses"] == state["losses"] != {}
+    assert comparable(other.state_dict()) == comparable(state)
+    empty = [k for k, x in state.items() if not x]
+    assert empty == []
 
 
 def test_state_is_a_snapshot(generator):

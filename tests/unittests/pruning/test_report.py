@@ -124,6 +124,7 @@ def test_broken_result_is_named(runs, text):
         ("steps", 1.5, "an integer, got 1.5"),
         ("seconds", "long", "a number >= 0, got 'long'"),
         ("mean_cer", float("nan"), "a number >= 0, got nan"),
+        ("mean_cer", float("inf"), "a number >= 0, got inf"),
         ("cer", {}, "at least one language, got {}"),
         ("cer", 5.0, "numbers >= 0 by language, got 5.0"),
         ("wer", {"en": "x"}, "numbers >= 0 by language, got {'en': 'x'}"),
