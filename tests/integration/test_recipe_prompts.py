@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -239,6 +240,14 @@ def test_a_start_from_another_model_is_refused(recipe, corpus, dense, tmp_path):
 def test_a_loss_that_is_never_finite_names_the_batch(recipe, corpus, tmp_path):
     done = run(recipe, "dense.yaml", corpus, tmp_path / "run", lr=1e30)
     one_sentence(done, "loss must be finite")
+
+
+def test_a_corrupt_audio_file_is_named(recipe, corpus, tmp_path):
+    broken = tmp_path / "corpus"
+    shutil.copytree(corpus, broken)
+    (broken / "fr-train-3.flac").write_bytes(b"no audio")
+    done = run(recipe, "dense.yaml", broken, tmp_path / "run")
+    one_sentence(done, "fr-train-3.flac")
 
 
 def test_missing_data_is_named(recipe, tmp_path):

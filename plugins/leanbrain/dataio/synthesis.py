@@ -1,8 +1,8 @@
 """The demo corpus: synthetic speech in four languages, made on the spot.
 
 A corpus is planned from its settings alone, then rendered utterance by
-utterance into a cache folder whose name is a hash of the settings and the
-version of espeak-ng. A run that was stopped goes on where it was.
+utterance into a cache folder whose name is a hash of the settings, the plan
+and the version of espeak-ng. A run that was stopped goes on where it was.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ __all__ = ["Settings", "plan", "synthesise_corpus"]
 
 logger = logging.getLogger(__name__)
 
-# To be raised when the same settings shall give other audio than before.
+# To be raised when the same plan shall sound otherwise than before.
 VERSION = 1
 DONE = "corpus.json"
 
@@ -64,7 +64,8 @@ def synthesise_corpus(
         When the extra `demo` is not installed or the disk is full.
     """
     settings = settings or Settings()
-    described = describe(settings)
+    utterances = plan(settings)
+    described = describe(settings, utterances)
     folder = Path(cache_folder, f"synthetic-{_digest(described)}")
     if (folder / DONE).is_file():
         logger.info("The synthetic corpus is cached in %s", folder)
@@ -76,7 +77,6 @@ def synthesise_corpus(
             "that of other machines.",
             stacklevel=2,
         )
-    utterances = plan(settings)
     rows = _render_all(folder, utterances, progress)
     for split in SPLITS:
         write_manifest(
@@ -91,13 +91,18 @@ def synthesise_corpus(
     return folder
 
 
-def describe(settings: Settings) -> dict[str, Any]:
+def describe(
+    settings: Settings, utterances: Sequence[Utterance]
+) -> dict[str, Any]:
     """Returns all that decides the audio, as plain containers."""
     locate()
+    # Also the plan: other voices or texts must not find the old audio.
+    text = json.dumps([asdict(said) for said in utterances])
     return {
         "version": VERSION,
         "espeakng-loader": importlib.metadata.version("espeakng-loader"),
         "settings": asdict(settings),
+        "plan": hashlib.sha256(text.encode()).hexdigest(),
     }
 
 

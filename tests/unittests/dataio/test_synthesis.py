@@ -13,7 +13,7 @@ import soundfile
 
 from leanbrain.checks import UserError
 from leanbrain.dataio import synthesis
-from leanbrain.dataio.corpus import Settings
+from leanbrain.dataio.corpus import SPEAKERS, Settings
 from leanbrain.dataio.manifests import (
     SPLITS,
     check_audio,
@@ -93,7 +93,8 @@ def test_two_runs_are_bit_equal(corpus, tmp_path):
 
 @needs_espeak
 def test_second_call_makes_nothing(corpus, monkeypatch):
-    monkeypatch.setattr(synthesis, "plan", None)
+    monkeypatch.setattr(synthesis, "is_repeatable", None)
+    monkeypatch.setattr(synthesis, "render", None)
     assert make(corpus.parent) == corpus
 
 
@@ -137,10 +138,16 @@ def test_other_settings_are_another_corpus(corpus, changes):
 
 @needs_espeak
 def test_other_package_version_is_another_corpus(corpus, monkeypatch):
-    known = synthesis.describe(SETTINGS)
-    assert corpus.name == f"synthetic-{synthesis._digest(known)}"
-    known["espeakng-loader"] += ".1"
-    assert corpus.name != f"synthetic-{synthesis._digest(known)}"
+    monkeypatch.setattr(importlib.metadata, "version", lambda name: "9.9")
+    assert make(corpus.parent) != corpus
+
+
+@needs_espeak
+def test_other_voices_are_another_corpus(corpus, monkeypatch):
+    monkeypatch.setitem(SPEAKERS, "test", [("m8", 50)])
+    other = make(corpus.parent)
+    assert other != corpus
+    assert "m8p50" in (other / "test.csv").read_text()
 
 
 @needs_espeak

@@ -11,6 +11,7 @@ Finished parts are used again; an interrupted one continues where it was.
 import argparse
 import hashlib
 import json
+import re
 import subprocess
 import sys
 import time
@@ -22,6 +23,7 @@ from leanbrain._host import user_errors
 from leanbrain.checks import UserError
 from leanbrain.dataio.manifests import read_manifest
 from leanbrain.dataio.synthesis import synthesise_corpus
+from leanbrain.files import read_json
 from leanbrain.pruning.report import collect, markdown_table, write_report
 
 FOLDER = Path(__file__).resolve().parent
@@ -69,12 +71,28 @@ def run_folder(results, name, settings):
     return results / "runs" / f"{name}-{key}"
 
 
-def train(name, folder, settings):
-    """Runs train.py, unless its result is there already."""
-    if (folder / "result.json").exists():
+def steps_of(name, settings):
+    """Optimizer steps of a run: its own settings, else the entry file's."""
+    keys = ("number_of_epochs", "batches_per_epoch")
+    text = (FOLDER / "hparams" / RUNS[name]).read_text(encoding="utf-8")
+    own = [re.search(rf"^{k}: (\d+)", text, re.M).group(1) for k in keys]
+    epochs, batches = (
+        int(settings.get(k, v)) for k, v in zip(keys, own, strict=False)
+    )
+    return epochs * batches
+
+
+def train(name, folder, settings, seconds_per_step):
+    """Runs train.py, unless its result is there; returns seconds per step."""
+    result = folder / "result.json"
+    steps = steps_of(name, settings)
+    if result.exists():
         print(f"[{name}] finished before, used again", flush=True)
-        return
-    print(f"[{name}] training", flush=True)
+        return read_json(result)["seconds"] / steps
+    guess = ""
+    if seconds_per_step:
+        guess = f", about {steps * seconds_per_step / 60:.1f} minutes"
+    print(f"[{name}] training, {steps} steps{guess}", flush=True)
     command = [sys.executable, str(FOLDER / "train.py")]
     command += [str(FOLDER / "hparams" / RUNS[name])]
     for key, value in {**settings, "output_folder": str(folder)}.items():
@@ -82,6 +100,7 @@ def train(name, folder, settings):
     status = subprocess.run(command).returncode
     if status:
         raise SystemExit(status)
+    return read_json(result)["seconds"] / steps
 
 
 def main(arguments):
@@ -104,13 +123,13 @@ def main(arguments):
         "languages": f"[{', '.join(languages)}]",
         "seed": seed,
     }
-    folders = {}
+    folders, pace = {}, 0.0
     for name in RUNS:
         settings = {**common, **overrides[name]}
         if name != "dense":
             settings["dense_checkpoint"] = str(folders["dense"] / "save")
         folders[name] = run_folder(results, name, settings)
-        train(name, folders[name], settings)
+        pace = train(name, folders[name], settings, pace)
     page = write_report(folders, results)
     print(f"\n{markdown_table(collect(folders))}\n")
     print(f"{(time.monotonic() - started) / 60:.1f} minutes")

@@ -11,6 +11,7 @@ same command once more continues an interrupted run.
 """
 
 import functools
+import logging
 import os
 import sys
 import time
@@ -49,6 +50,8 @@ from leanbrain.pruning.checkpoints import (  # noqa: E402
     require_dense,
     require_pruned,
 )
+
+logger = logging.getLogger(__name__)
 
 
 class ASR(sb.Brain):
@@ -131,6 +134,11 @@ class ASR(sb.Brain):
                 self.optimizer_step, batch.lang[0], float(loss.detach())
             )
 
+    def on_fit_start(self):
+        """Notes where this start begins, for the time left."""
+        super().on_fit_start()
+        self.started, self.first_step = time.monotonic(), self.optimizer_step
+
     def on_stage_start(self, stage, epoch=None):
         """Empties the error counts."""
         self.errors = ErrorRates()
@@ -155,6 +163,10 @@ class ASR(sb.Brain):
         self.checkpointer.save_and_keep_only(
             meta={"mean_cer": mean, "step": step}, num_to_keep=1
         )
+        done = step - self.first_step
+        left = self.hparams.total_steps - step
+        minutes = (time.monotonic() - self.started) / 60 * left / max(1, done)
+        logger.info("%d steps left, about %.1f minutes", left, minutes)
 
 
 def read_tables(hparams):
