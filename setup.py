@@ -27,7 +27,8 @@ REQUIRED = [
 
 EXTRAS = {
     # GPL: used by the demo's synthesis only, never a part of the package.
-    "demo": ["espeakng-loader>=0.2.4"],
+    # One version: the corpus is to be the same everywhere.
+    "demo": ["espeakng-loader==0.2.4"],
     # What `make check` runs. Linters are pinned: a new release must not turn
     # an unchanged tree red. The same versions stand in the pre-commit file.
     "dev": [

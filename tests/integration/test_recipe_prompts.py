@@ -179,7 +179,7 @@ def test_kill_9_in_mid_epoch_and_the_same_command_again(
     assert a == b
 
 
-def one_sentence(done, *words):
+def assert_one_sentence(done, *words):
     assert done.returncode == 2, done.stderr[-2000:]
     assert "Traceback" not in done.stderr
     last = done.stderr.strip().splitlines()[-1]
@@ -197,19 +197,19 @@ def test_a_language_without_a_pathway_is_named(recipe, corpus, dense, tmp_path):
         dense_checkpoint=dense / "save",
         languages="[en, xx]",
     )
-    one_sentence(done, "xx", "en, fr")
+    assert_one_sentence(done, "xx", "en, fr")
 
 
 def test_a_dense_run_refuses_a_pruned_checkpoint(recipe, corpus, adaptive):
     done = run(recipe, "dense.yaml", corpus, adaptive)
-    one_sentence(done, "dense", "pruner.ckpt")
+    assert_one_sentence(done, "dense", "pruner.ckpt")
 
 
 def test_a_pruned_run_refuses_a_dense_checkpoint(recipe, corpus, dense):
     done = run(
         recipe, "pathways.yaml", corpus, dense, dense_checkpoint=dense / "save"
     )
-    one_sentence(done, "pruned", "pruner.ckpt")
+    assert_one_sentence(done, "pruned", "pruner.ckpt")
 
 
 def test_a_start_from_a_pruned_model_is_refused(
@@ -222,7 +222,7 @@ def test_a_start_from_a_pruned_model_is_refused(
         tmp_path / "run",
         dense_checkpoint=adaptive / "save",
     )
-    one_sentence(done, "dense")
+    assert_one_sentence(done, "dense")
 
 
 def test_a_start_from_another_model_is_refused(recipe, corpus, dense, tmp_path):
@@ -234,12 +234,12 @@ def test_a_start_from_another_model_is_refused(recipe, corpus, dense, tmp_path):
         dense_checkpoint=dense / "save",
         lstm_neurons=4,
     )
-    one_sentence(done, "`dense_checkpoint`", "lstm_neurons")
+    assert_one_sentence(done, "`dense_checkpoint`", "lstm_neurons")
 
 
 def test_a_loss_that_is_never_finite_names_the_batch(recipe, corpus, tmp_path):
     done = run(recipe, "dense.yaml", corpus, tmp_path / "run", lr=1e30)
-    one_sentence(done, "loss must be finite")
+    assert_one_sentence(done, "loss must be finite")
 
 
 def test_a_corrupt_audio_file_is_named(recipe, corpus, tmp_path):
@@ -247,9 +247,9 @@ def test_a_corrupt_audio_file_is_named(recipe, corpus, tmp_path):
     shutil.copytree(corpus, broken)
     (broken / "fr-train-3.flac").write_bytes(b"no audio")
     done = run(recipe, "dense.yaml", broken, tmp_path / "run")
-    one_sentence(done, "fr-train-3.flac")
+    assert_one_sentence(done, "fr-train-3.flac")
 
 
 def test_missing_data_is_named(recipe, tmp_path):
     done = run(recipe, "dense.yaml", tmp_path / "nowhere", tmp_path / "run")
-    one_sentence(done, "nowhere")
+    assert_one_sentence(done, "nowhere")

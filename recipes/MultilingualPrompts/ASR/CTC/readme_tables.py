@@ -42,7 +42,8 @@ MODELS = ("dense", "fixed", "adaptive")
 def row_of(path):
     """A result.json as a flat row; the model is the folder's name."""
     result = read_json(path)
-    names = [part for part in path.parts if part in {*MODELS, "pathways"}]
+    parts = [part.split("-")[0] for part in path.parts]
+    names = [part for part in parts if part in {*MODELS, "pathways"}]
     if not names:
         raise UserError(
             f"A run's folder must name its model ({', '.join(MODELS)}), got "

@@ -1,0 +1,63 @@
+"""Tables in the READMEs come from the kept results, and are up to date."""
+
+import importlib.util
+import json
+
+import pytest
+
+from leanbrain.checks import UserError
+
+
+@pytest.fixture(scope="module")
+def tables(repo_root):
+    path = repo_root / "recipes/MultilingualPrompts/ASR/CTC/readme_tables.py"
+    spec = importlib.util.spec_from_file_location("readme_tables", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_readmes_show_what_the_csv_files_hold(tables):
+    for path in tables.READMES:
+        text = path.read_text(encoding="utf-8")
+        assert "<!-- table: " in text
+        assert tables.filled(text) == text, f"run readme_tables.py: {path.name}"
+
+
+def result(folder, mean, seed):
+    folder.mkdir(parents=True)
+    content = {
+        "sparsity": 0.7,
+        "steps": 10,
+        "seconds": 90.0,
+        "cer": {"en": mean - 1, "fr": mean + 1},
+        "wer": {"en": 50.0, "fr": 60.0},
+        "mean_cer": mean,
+        "seed": seed,
+        "host": {"cpu": "x", "cores": 2},
+        "versions": {"torch": "2.11.0", "speechbrain": "1.1.2"},
+        "commit": "0123456789",
+    }
+    (folder / "result.json").write_text(json.dumps(content))
+
+
+def test_collect_and_table_by_hand(tables, tmp_path, monkeypatch):
+    monkeypatch.setattr(tables, "RESULTS", tmp_path / "kept")
+    (tmp_path / "kept").mkdir()
+    result(tmp_path / "runs" / "pathways" / "1", 10.0, 1)
+    result(tmp_path / "runs" / "pathways" / "2", 12.0, 2)
+    result(tmp_path / "runs" / "dense-12ab34cd", 20.0, 1)
+    tables.collect("mine", tmp_path / "runs")
+    lines = tables.table_of("mine").splitlines()
+    assert lines[0].startswith("| model | seeds | sparsity |")
+    assert lines[2].startswith("| dense | 1 | 70% | 10 | 1.50 | 20.00 |")
+    assert "| adaptive | 2 |" in lines[3] and "| 11.00 ± 1.41 |" in lines[3]
+    assert "commit 01234567" in lines[-1]
+
+
+def test_missing_results_are_named(tables, tmp_path, monkeypatch):
+    monkeypatch.setattr(tables, "RESULTS", tmp_path)
+    with pytest.raises(UserError, match="got no file other.csv"):
+        tables.table_of("other")
+    with pytest.raises(UserError, match="must hold a result.json"):
+        tables.collect("mine", tmp_path)
