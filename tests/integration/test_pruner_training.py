@@ -3,6 +3,7 @@
 from functools import partial
 
 import pytest
+import speechbrain as sb
 import torch
 from torch.func import functional_call
 
@@ -369,3 +370,60 @@ def test_revived_weights_start_from_their_last_value_or_zero(toy, keep_dormant):
     second = brain.optimizer.state[parameter]["exp_avg_sq"]
     mean = second[~dormant].mean()
     torch.testing.assert_close(second[dormant], mean.expand(int(dormant.sum())))
+
+
+def test_a_fit_batch_that_steps_by_itself_is_counted(toy):
+    """Some recipes override fit_batch and call the optimizer directly."""
+
+    class Own(toy.Brain):
+        def init_optimizers(self):
+            self.optimizer = self.opt_class(self.modules.parameters())
+
+        def fit_batch(self, batch):
+            loss = self.compute_objectives(
+                self.compute_forward(batch, None), batch, None
+            )
+            loss.backward()
+            self.optimizer.step()
+            self.optimizer.zero_grad()
+            return loss.detach()
+
+        def zero_grad(self, set_to_none=False):
+            self.optimizer.zero_grad(set_to_none)
+
+    pruner = toy.make_pruner()
+    plain = toy.make_brain()
+    brain = Own(
+        modules=dict(plain.modules),
+        opt_class=plain.opt_class,
+        run_opts={"noprogressbar": True},
+    )
+    pruner.attach(brain)
+    brain.fit(range(1, 3), toy.loader(), None)
+    assert pruner.step == 20 and pruner.frozen
+    assert 1 - pruner.masks.density("fr") == pytest.approx(0.7, abs=0.01)
+
+
+def test_validation_between_micro_batches_keeps_the_window(toy):
+    """What evaluation enters takes no part in the next optimizer step."""
+    pruner = toy.make_pruner(total_steps=100, interval=1000)
+    brain = toy.make_brain(pruner=pruner, grad_accumulation_factor=2)
+    brain.init_optimizers()
+    pruner.start()
+    english, french = list(toy.loader(2))
+    only_en = torch.zeros(toy.FEATURES, toy.FEATURES, dtype=torch.bool)
+    only_en[0] = True
+    for name in toy.LANGUAGES:
+        pruner.masks.set(
+            name, "model.raw", only_en if name == "en" else ~only_en
+        )
+    pruner.switch.refresh()
+    before = pruner.switch.dense("model.raw").clone()
+    brain.step = 1
+    brain.fit_batch(english)
+    brain.evaluate_batch(french, sb.Stage.VALID)
+    brain.step = 2
+    brain.fit_batch(english)
+    after = pruner.switch.dense("model.raw")
+    assert (after[0] != before[0]).all()
+    assert torch.equal(after[1:], before[1:])

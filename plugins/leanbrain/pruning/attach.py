@@ -10,6 +10,8 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from leanbrain.checks import UserError
 from leanbrain.pruning.checkpoints import CHECKPOINT_NAME
 
@@ -57,7 +59,12 @@ def _wrap_optimizers(pruner: AdaptivePruner, brain: sb.Brain) -> None:
 
     def wrapped_init_optimizers() -> None:
         init_optimizers()
-        found = (brain.optimizers_dict or {}).values()
+        # Older recipes set `optimizer` alone.
+        found = list((brain.optimizers_dict or {}).values())
+        if not found and isinstance(
+            getattr(brain, "optimizer", None), torch.optim.Optimizer
+        ):
+            found = [brain.optimizer]
         owned = sum(pruner.watch(optimizer) for optimizer in found)
         if owned < len(pruner.targets):
             raise UserError(
@@ -82,6 +89,9 @@ def _wrap_batches(pruner: AdaptivePruner, brain: sb.Brain) -> None:
             loss = fit_batch(batch)
         finally:
             pruner.leave()
+        # A recipe's own fit_batch may step without optimizers_step.
+        if pruner.stepped:
+            pruner.finish_step()
         pruner.note_loss(step, pathway, loss)
         return loss
 

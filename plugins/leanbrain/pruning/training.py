@@ -171,6 +171,11 @@ class PathwayTraining:
         if _really_stepped(optimizer):
             self._stepped = True
 
+    @property
+    def stepped(self) -> bool:
+        """Whether weights moved since `take_step` was last called."""
+        return self._stepped
+
     def take_step(self) -> bool:
         """Closes the window; whether weights really moved since last asked."""
         self.forget_window()
