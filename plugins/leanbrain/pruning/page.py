@@ -110,7 +110,7 @@ def _lead(summary: Mapping[str, Any]) -> str:
     note = (
         "Error rates are in percent, on test data; lower is better. CER counts"
         " characters, WER words. A line with a minus is the difference to the "
-        "dense model in percentage points."
+        "dense model in percentage points, taken before rounding."
     )
     items = f"<ul>{''.join(sentences)}</ul>" if sentences else ""
     return f'{items}<p class="caption">{html.escape(note)}</p>'
