@@ -92,6 +92,20 @@ def spread(values):
     return f"{mean} ± {statistics.stdev(values):.2f}"
 
 
+def differences(rows):
+    """Mean CER of the pruned models against others, seed by seed."""
+    cer = {(r["model"], r["seed"]): float(r["mean_cer"]) for r in rows}
+    for other in ("fixed", "dense"):
+        pairs = [
+            cer[m, seed] - cer[other, seed]
+            for m, seed in sorted(cer)
+            if m == "adaptive" and (other, seed) in cer
+        ]
+        if pairs:
+            each = ", ".join(f"{d:+.2f}" for d in pairs)
+            yield f"Mean CER, adaptive minus {other}, by seed: {each}."
+
+
 def table_of(name):
     """The Markdown table of results/<name>.csv: mean and spread over seeds."""
     path = RESULTS / f"{name}.csv"
@@ -112,6 +126,7 @@ def table_of(name):
         cells += [spread(r[k] for r in mine) for k in languages]
         cells.append(spread(r["mean_wer"] for r in mine))
         lines.append("| " + " | ".join(cells) + " |")
+    lines += ["", *differences(rows)]
     commits = sorted({r["commit"][:8] for r in rows})
     lines.append("")
     lines.append(
