@@ -49,7 +49,7 @@ demo: $(STAMP) ## train, prune and compare on synthesised speech; DATA=<folder> 
 	$(PY) $(DEMO) --results_folder "$(RESULTS)" $(if $(DATA),--data_folder "$(DATA)")
 
 board: $(STAMP) ## show all results in TensorBoard
-	@echo "TensorBoard: http://localhost:$(PORT) (stop it with Ctrl-C)"
+	@echo "TensorBoard: http://localhost:$(PORT)/#custom_scalars (stop it with Ctrl-C)"
 	@if [ -n "$$DISPLAY$$WAYLAND_DISPLAY" ] || [ "$$(uname)" = Darwin ]; then \
 		(sleep 8; $(PY) -m webbrowser "http://localhost:$(PORT)") \
 			>/dev/null 2>&1 & fi

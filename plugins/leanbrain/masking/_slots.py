@@ -36,8 +36,10 @@ class SlotSet:
     def __init__(self, targets: Sequence[Target], masks: MaskSet) -> None:
         _check_fit(targets, masks)
         self.masks = masks
-        blenders = Blenders()
-        self._slots = {t.name: Slot(t.parameter, blenders) for t in targets}
+        self.blenders = Blenders()
+        self._slots = {
+            t.name: Slot(t.parameter, self.blenders) for t in targets
+        }
         for name, slot in self._slots.items():
             masks.to(slot.parameter.device, name)
         self._union: dict[str, torch.Tensor] = {}

@@ -10,6 +10,7 @@ import torch
 from leanbrain.checks import UserError, check_known
 from leanbrain.masking._dormant import put_outside, take_outside
 from leanbrain.masking._slots import SlotSet
+from leanbrain.masking.blend import Blender
 from leanbrain.masking.maskset import MaskSet
 from leanbrain.masking.targets import Target
 
@@ -90,6 +91,11 @@ class PathwaySwitch:
     def state(self) -> str:
         """What the parameters hold: "rest", "dense" or a pathway's name."""
         return self._state
+
+    @property
+    def blenders(self) -> Mapping[torch.device, Blender]:
+        """What masks tensors here, by device; shared to spare its scratch."""
+        return self._slots.blenders
 
     # -- states -------------------------------------------------------------
 
@@ -239,13 +245,14 @@ class PathwaySwitch:
             If the state is not "rest", the name unknown or `where` misfit.
         """
         self._demand("set_values", REST)
-        dense = self.dense(name)
-        if where.dtype != torch.bool or where.shape != dense.shape:
+        slot = self._slots[name]
+        shape = slot.parameter.shape
+        if where.dtype != torch.bool or where.shape != shape:
             raise UserError(
-                f"`where` must be bool {list(dense.shape)}, got "
-                f"{where.dtype} {list(where.shape)}."
+                f"`where` must be bool {list(shape)}, got {where.dtype} "
+                f"{list(where.shape)}."
             )
-        self._slots[name].fill(where, value)
+        slot.fill(where, value)
 
     def dormant(self) -> dict[str, torch.Tensor]:
         """Returns the values of theta that no pathway uses, to be saved.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 
@@ -31,6 +31,8 @@ class GradientGate:
     observe : callable
         Called with (pathway, name, gradient) before masking; must not change
         or keep the gradient.
+    blenders : mapping
+        Device -> what masks tensors there; the switch's own.
     keep_dense : bool
         True leaves the gradients as they are: masked weights learn too.
     """
@@ -41,13 +43,14 @@ class GradientGate:
         masks: MaskSet,
         pathway: Callable[[], str | None],
         observe: Callable[[str, str, torch.Tensor], None],
+        blenders: Mapping[torch.device, Blender],
         keep_dense: bool = False,
     ) -> None:
         self.masks = masks
         self.pathway = pathway
         self.observe = observe
         self.keep_dense = keep_dense
-        self._blenders: dict[torch.device, Blender] = {}
+        self.blenders = blenders
         self._handles = [
             t.parameter.register_hook(self._hook(t.name)) for t in targets
         ]
@@ -62,17 +65,12 @@ class GradientGate:
                 return None
             # Not in place: autograd may hand one tensor to several leaves.
             masked = torch.empty_like(gradient)
-            self._blender(gradient.device).keep(
+            self.blenders[gradient.device].keep(
                 masked, gradient, self.masks.packed(pathway, name)
             )
             return masked
 
         return gate
-
-    def _blender(self, device: torch.device) -> Blender:
-        if device not in self._blenders:
-            self._blenders[device] = Blender(device)
-        return self._blenders[device]
 
     def remove(self) -> None:
         """Takes the hooks off."""

@@ -13,7 +13,11 @@ from leanbrain.pruning import allocation as allocations
 from leanbrain.pruning.checkpoints import warn_if_sparse
 from leanbrain.pruning.gathering import Gathering
 from leanbrain.pruning.plan import PruningPlan
-from leanbrain.pruning.ranks import agree_on_digest, sum_over_ranks
+from leanbrain.pruning.ranks import (
+    agree_on_digest,
+    is_distributed,
+    sum_over_ranks,
+)
 from leanbrain.pruning.scores import Magnitude
 from leanbrain.pruning.selection import MaskSelector
 from leanbrain.pruning.training import PathwayTraining
@@ -249,7 +253,8 @@ class AdaptivePruner(PathwayTraining):
             self.scores.reset(pathway)
         self.selector.revive(before.union(), self.owners, self.keep_dormant)
         self.switch.refresh()
-        agree_on_digest(self.masks.digest())
+        if is_distributed():
+            agree_on_digest(self.masks.digest())
         if self.monitor is not None:
             self.monitor.on_update(
                 self.step, due, before, self.masks, self.targets, sparsity

@@ -162,6 +162,8 @@ class TrackedScore:
             self._averages.clear()
         else:
             self._averages.pop(pathway, None)
+        if not self._averages:
+            self._fresh = self._scratch = torch.empty(0)
 
     def seen(self, pathway: str) -> int:
         """Counts the observations of a pathway since its last reset.

@@ -97,6 +97,7 @@ class PathwayTraining:
             self.masks,
             pathway=lambda: self._pathway if self.started else None,
             observe=self.observe,
+            blenders=self.switch.blenders,
             keep_dense=self.train_dormant,
         )
 

@@ -19,6 +19,9 @@ from leanbrain import board
 from leanbrain.checks import UserError
 from leanbrain.files import write_json
 from leanbrain.loggers import FanOutLogger, TensorBoardLogger
+from leanbrain.masking.maskset import MaskSet
+from leanbrain.masking.targets import Target
+from leanbrain.pruning.monitor import PruningMonitor
 
 
 def read(folder):
@@ -144,6 +147,27 @@ def test_figure_keeps_its_size_in_pixels(folder):
     (image,) = read(folder).Tensors("picture")
     assert image.step == 5
     assert image.tensor_proto.string_val[:2] == [b"100", b"50"]
+
+
+def test_many_scalars_share_a_prefix_and_a_step(folder):
+    log = TensorBoardLogger(folder)
+    log.add_scalars({"cer": {"en": 7.5}, "loss": 1.0}, 8, prefix="valid")
+    log.flush()
+    assert tags(folder, "scalars") == ["valid/cer/en", "valid/loss"]
+    assert points(folder, "valid/cer/en") == [(8, 7.5)]
+
+
+def test_pruning_monitor_writes_through_the_logger(folder):
+    masks = MaskSet({"w": (4, 4)}, ["en", "fr"])
+    before = masks.clone()
+    masks.set("fr", "w", torch.eye(4).bool())
+    target = Target("w", torch.nn.Parameter(torch.zeros(4, 4)), "layer", ())
+    monitor = PruningMonitor(TensorBoardLogger(folder))
+    monitor.on_update(30, ["fr"], before, masks, [target], 0.75)
+    assert points(folder, "pruning/density_group/layer/fr") == [(30, 0.25)]
+    assert points(folder, "pruning/churn/fr") == [(30, 0.75)]
+    assert tags(folder, "images") == ["pruning/overlap"]
+    assert "Density of layer" in shown_layout(folder)[1]["Layers"]
 
 
 def checkpointed(folder, tmp_path):

@@ -232,6 +232,22 @@ def test_an_empty_window_moves_nothing(rig):
     rig.check()
 
 
+def test_exposing_twice_forgets_nothing(rig):
+    rig.switch.expose()
+    with torch.no_grad():
+        rig.net.raw.add_(1)
+    rig.switch.expose()
+    rig.switch.commit([])
+    rig.check()
+
+
+def test_leaving_the_dense_state_takes_what_no_counter_shows(rig):
+    rig.switch.expose()
+    rig.net.raw.data.add_(1)
+    rig.switch.leave()
+    rig.check(theta={**rig.theta, "raw": rig.theta["raw"] + 1})
+
+
 def test_dense_returns_values_from_before_the_step(rig):
     rig.switch.expose()
     with torch.no_grad():

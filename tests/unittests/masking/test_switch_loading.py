@@ -40,6 +40,7 @@ def test_resume_gives_theta_back(rig, make_rig):
     with torch.no_grad():
         for parameter in resumed.net.parameters():
             parameter.add_(5)
+    resumed.switch.adopt()
     resumed.net.load_state_dict(saved["model"])
     resumed.masks.load_state_dict(saved["masks"])
     resumed.switch.load_dormant(saved["dormant"])
@@ -55,6 +56,15 @@ def test_dormant_after_a_write(rig):
     rig.switch.leave()
     for target in rig.targets:
         assert not target.parameter[~rig.mask("rest", target.name)].any()
+
+
+def test_dormant_before_refresh(rig):
+    rig.write({n: v + 1 for n, v in rig.theta.items()})
+    shown = {n: rig.mask("rest", n) for n in rig.theta}
+    rig.randomize(seed=8, density=0.1)
+    for name, values in rig.switch.dormant().items():
+        theta = torch.where(shown[name], rig.theta[name] + 1, rig.theta[name])
+        assert torch.equal(values, theta[~rig.mask("rest", name)])
 
 
 @pytest.mark.parametrize(

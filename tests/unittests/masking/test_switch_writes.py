@@ -107,6 +107,18 @@ def test_many_data_assignments_between_two_calls(rig):
     assert not torch.equal(held[mask], rig.theta["linear.weight"][mask])
 
 
+def test_memory_that_was_assigned_is_known_afterwards(make_rig):
+    rig = make_rig(["all"])
+    write_by_data(rig, rig.theta)
+    rig.switch.enter("all")
+    versions = [t.parameter._version for t in rig.targets]
+    rig.switch.leave()
+    rig.switch.enter("all")
+    assert [t.parameter._version for t in rig.targets] == versions
+    rig.switch.leave()
+    rig.check()
+
+
 def test_refresh_also_sees_what_no_counter_shows(rig):
     rig.net.raw.data.mul_(2)
     rig.switch.refresh()

@@ -16,7 +16,11 @@ from leanbrain.pruning.report import (
     write_report,
 )
 
-HOST = {"cpu": "Fast & Cheap <3>", "cores": 2, "load": [0.5, 0.25, 0.1]}
+HOST = {
+    "cpu": "Fast &amp; <script> cheap",
+    "cores": 2,
+    "load": [0.5, 0.25, 0.1],
+}
 
 
 def result(sparsity=0.0, steps=200, plus=0.0):
@@ -29,7 +33,7 @@ def result(sparsity=0.0, steps=200, plus=0.0):
         "wer": {k: 2 * x for k, x in cer.items()},
         "mean_cer": 15.0 + plus,
         "seed": 7,
-        "commit": "c0ffee-dirty",
+        "commit": "c0ffee<script>",
         "versions": {"torch": "9.9.9"},
         "host": HOST,
         "hparams": "seed: 7 # <script>alert(1)</script>\n",
@@ -215,7 +219,7 @@ def report(tmp_path_factory):
     """Runs, the file of their report, and the page in it; read only."""
     folder = tmp_path_factory.mktemp("report")
     runs = make_runs(folder)
-    path = write_report(runs, folder / "out", title="One & <two>")
+    path = write_report(runs, folder / "out", title="One &lt; <script>")
     return runs, path, Page(path.read_text(encoding="utf-8"))
 
 
@@ -242,10 +246,10 @@ def test_page_is_well_formed_and_escaped(report):
     assert "script" not in page.tags
     text = "".join(page.texts)
     for wanted in (
-        "One & <two>",
-        "Fast & Cheap <3>",
+        "One &lt; <script>",
+        "Fast &amp; <script> cheap",
         "seed: 7 # <script>alert(1)</script>",
-        "c0ffee-dirty",
+        "c0ffee<script>",
         "torch: 9.9.9",
         "keeps 30 % of the weights",
         "the dense model 15.00 %",

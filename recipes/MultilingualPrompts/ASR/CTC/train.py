@@ -131,7 +131,9 @@ class ASR(sb.Brain):
         """Training loss per language, where no pruner notes it."""
         if self.hparams.pruner is None:
             self.hparams.monitor.note_loss(
-                self.optimizer_step, batch.lang[0], float(loss.detach())
+                self.optimizer_step - int(should_step),
+                batch.lang[0],
+                float(loss.detach()),
             )
 
     def on_fit_start(self):
