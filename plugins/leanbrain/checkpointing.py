@@ -50,7 +50,7 @@ class SafeCheckpointer(Checkpointer):
             self._remove_partial()
         try:
             saved = super().save_checkpoint(*args, **kwargs)
-        except (OSError, RuntimeError) as error:
+        except (OSError, RuntimeError, UserError) as error:
             if if_main_process():
                 self._remove_partial()
             reason = str(error).splitlines()[0]

@@ -12,6 +12,7 @@ import torch
 from leanbrain.checks import UserError
 from leanbrain.pruning.checkpoints import require_dense, require_pruned
 from leanbrain.pruning.schedules import constant
+from leanbrain.pruning.updates import prune_only
 
 
 class Stop(Exception):
@@ -233,3 +234,24 @@ def test_yaml_only_refuses_several_pathways(toy):
 
     with pytest.raises(UserError, match="single pathway .* got 2"):
         PrunedOptimizer(torch.optim.SGD, toy.make_pruner(), {"m": toy.Model()})
+
+
+def test_other_scores_than_those_of_the_checkpoint_are_refused(toy, tmp_path):
+    run(toy, tmp_path, update=prune_only, growth=None)
+    with pytest.raises(UserError, match="began with, none; got growth"):
+        run(toy, tmp_path)
+
+
+def test_one_file_per_pathway(toy, tmp_path):
+    """What a stock model evaluates as a language: its own weights alone."""
+    brain, pruner = run(toy, tmp_path)
+    model = brain.modules.model.eval()
+    x = torch.randn(2, 5, toy.FEATURES)
+    for name in toy.LANGUAGES:
+        with pruner.switch.pathway(name), torch.no_grad():
+            torch.save(model.state_dict(), tmp_path / f"{name}.ckpt")
+            expected = model(x)
+        plain = toy.Model()
+        plain.load_state_dict(torch.load(tmp_path / f"{name}.ckpt"))
+        with torch.no_grad():
+            assert torch.equal(plain.eval()(x), expected)

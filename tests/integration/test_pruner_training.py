@@ -427,3 +427,54 @@ def test_validation_between_micro_batches_keeps_the_window(toy):
     after = pruner.switch.dense("model.raw")
     assert (after[0] != before[0]).all()
     assert torch.equal(after[1:], before[1:])
+
+
+def test_a_second_step_in_a_batch_is_refused(toy):
+    """It would be undone in silence: no pathway is entered any more."""
+
+    class Twice(toy.Brain):
+        def fit_batch(self, batch):
+            for _ in range(2):
+                out = self.compute_forward(batch, None)
+                self.compute_objectives(out, batch, None).backward()
+                self.optimizers_step()
+            return torch.zeros(())
+
+    plain = toy.make_brain()
+    brain = Twice(
+        modules=dict(plain.modules),
+        opt_class=plain.opt_class,
+        run_opts={"noprogressbar": True},
+    )
+    toy.make_pruner().attach(brain)
+    with pytest.raises(UserError, match="must make one optimizer step"):
+        brain.fit(range(1, 2), toy.loader(2), None)
+
+
+def test_a_target_without_gradients_falls_back_to_magnitude(toy):
+    """Layer drop and branches of one language leave gradients out."""
+    pruner = toy.make_pruner(first_saliency=TrackedScore(weight_gradient))
+    brain = toy.make_brain(pruner=pruner)
+    brain.modules.model.attention.forward = lambda x, *_, **__: (x, None)
+    brain.fit(brain.counter, toy.loader(), None)
+    assert pruner.frozen
+    for target in pruner.targets:
+        count = pruner.masks.count("en", [target.name])
+        assert abs(count - 0.3 * target.parameter.numel()) <= 1
+
+
+def test_a_pathway_that_is_never_seen_is_named(toy, caplog):
+    pruner = toy.make_pruner(
+        pathways=("en", "fr", "de"), total_steps=40, interval=1
+    )
+    brain = toy.make_brain(pruner=pruner, epochs=4)
+    brain.fit(brain.counter, toy.loader(), None)
+    assert "No batch of de was seen in its turn" in caplog.text
+
+
+def test_evaluation_before_the_masks_are_final_warns(toy, caplog):
+    pruner = toy.make_pruner(total_steps=1000)
+    brain = toy.make_brain(pruner=pruner, epochs=1)
+    brain.fit(brain.counter, toy.loader(), None)
+    brain.evaluate(toy.loader(2))
+    assert "before the masks reached their final sparsity" in caplog.text

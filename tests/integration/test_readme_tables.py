@@ -55,6 +55,13 @@ def test_collect_and_table_by_hand(tables, tmp_path, monkeypatch):
     assert "commit 01234567" in lines[-1]
 
 
+def test_a_run_twice_is_refused(tables, tmp_path):
+    result(tmp_path / "dense-1a", 20.0, 1)
+    result(tmp_path / "dense-2b", 30.0, 1)
+    with pytest.raises(UserError, match="dense with seed 1 2 times"):
+        tables.collect("mine", tmp_path)
+
+
 def test_missing_results_are_named(tables, tmp_path, monkeypatch):
     monkeypatch.setattr(tables, "RESULTS", tmp_path)
     with pytest.raises(UserError, match="got no file other.csv"):

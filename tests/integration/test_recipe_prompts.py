@@ -200,6 +200,22 @@ def test_a_language_without_a_pathway_is_named(recipe, corpus, dense, tmp_path):
     assert_one_sentence(done, "xx", "en, fr")
 
 
+def test_a_manifest_language_that_no_pathway_names(recipe, corpus, tmp_path):
+    done = run(recipe, "dense.yaml", corpus, tmp_path / "run", languages="[en]")
+    assert_one_sentence(done, "`languages`", "fr")
+
+
+def test_gradient_accumulation_is_refused(recipe, corpus, tmp_path):
+    done = run(
+        recipe,
+        "dense.yaml",
+        corpus,
+        tmp_path / "run",
+        grad_accumulation_factor=2,
+    )
+    assert_one_sentence(done, "`grad_accumulation_factor` must be 1", "got 2")
+
+
 def test_a_dense_run_refuses_a_pruned_checkpoint(recipe, corpus, adaptive):
     done = run(recipe, "dense.yaml", corpus, adaptive)
     assert_one_sentence(done, "dense", "pruner.ckpt")

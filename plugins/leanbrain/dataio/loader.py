@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import torch
+import torch.distributed as dist
+
+from leanbrain.checks import UserError
 
 if TYPE_CHECKING:
     import speechbrain as sb
@@ -43,7 +46,21 @@ def make_train_loader(
     -------
     SaveableDataLoader
         To be passed to ``brain.fit``.
+
+    Raises
+    ------
+    UserError
+        If the sampler was built for another rank or number of ranks.
     """
+    distributed = dist.is_available() and dist.is_initialized()
+    ranks = dist.get_world_size() if distributed else 1
+    rank = dist.get_rank() if distributed else 0
+    if (sampler.rank, sampler.world_size) != (rank, ranks):
+        raise UserError(
+            f"The sampler must be built with rank={rank} and world_size="
+            f"{ranks}, as this process runs, got rank={sampler.rank} and "
+            f"world_size={sampler.world_size}."
+        )
     from speechbrain.dataio.batch import PaddedBatch
     from speechbrain.dataio.dataloader import SaveableDataLoader
 

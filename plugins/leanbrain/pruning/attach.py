@@ -119,12 +119,19 @@ def _wrap_stages(pruner: AdaptivePruner, brain: sb.Brain) -> None:
                 "A pruned model must be evaluated from a checkpoint with "
                 f"{CHECKPOINT_NAME}.ckpt, got one without (a dense model?)."
             )
+        if stage == Stage.TEST and not pruner.frozen:
+            logger.warning(
+                "The evaluated checkpoint is of step %d, before the masks "
+                "reached their final sparsity: choose among later ones.",
+                pruner.step,
+            )
         pruner.rest()
         on_stage_start(stage, epoch)
 
     def wrapped_fit(*args: Any, **kwargs: Any) -> None:
         fit(*args, **kwargs)
-        if not pruner.frozen and not brain.debug:
+        unfinished = not (pruner.frozen or brain.debug or brain.test_only)
+        if unfinished:
             logger.warning(
                 "Training ended at step %d of `total_steps` %d, before the "
                 "masks reached their final sparsity.",

@@ -42,11 +42,16 @@ def language_of(batch: Any, key: str = "lang") -> str:
             f"A batch must have the item `{key}` (add it with "
             f"set_output_keys), got none."
         ) from None
+    if isinstance(values, str) or not all(isinstance(v, str) for v in values):
+        raise UserError(
+            f"`{key}` of a batch must be a list of str, got {values!r}."
+        )
     found = sorted(set(values))
     if len(found) != 1:
         raise UserError(
             "A batch must hold utterances of one language (use "
-            f"LanguageBatchSampler), got {', '.join(found) or 'none'}."
+            "LanguageBatchSampler to train and evaluation_batches to "
+            f"evaluate), got {', '.join(found) or 'none'}."
         )
     return found[0]
 

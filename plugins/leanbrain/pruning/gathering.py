@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from leanbrain.checks import UserError
 from leanbrain.pruning.tracking import TrackedScore
 
 __all__ = ["Gathering"]
@@ -89,6 +90,16 @@ class Gathering:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continues from ``state_dict``."""
-        for role in self.ROLES:
-            if isinstance(getattr(self, role), TrackedScore):
-                getattr(self, role).load_state_dict(state[role])
+        own = [
+            role
+            for role in self.ROLES
+            if isinstance(getattr(self, role), TrackedScore)
+        ]
+        if sorted(own) != sorted(state):
+            raise UserError(
+                "A pruning run must be continued with the scores that it "
+                f"began with, {', '.join(sorted(state)) or 'none'}; got "
+                f"{', '.join(sorted(own)) or 'none'}."
+            )
+        for role in own:
+            getattr(self, role).load_state_dict(state[role])

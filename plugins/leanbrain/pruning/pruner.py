@@ -242,6 +242,14 @@ class AdaptivePruner(PathwayTraining):
         progress = 1.0 if final else self.plan.progress(self.step)
         sparsity = float(self.plan.schedule(progress))
         for pathway in due:
+            first = pathway not in self.settled
+            if not final and not self.scores.seen(first, pathway, 1):
+                logger.warning(
+                    "No batch of %s was seen in its turn: pruned by saliency "
+                    "alone at step %d.",
+                    pathway,
+                    self.step,
+                )
             self.scores.reduce(pathway not in self.settled, pathway)
             if pathway not in self.settled:
                 self.selector.first(pathway, sparsity)

@@ -57,7 +57,7 @@ class MaskSelector:
 
     def first(self, pathway: str, sparsity: float) -> None:
         """The first masks: the best of all weights, by the first saliency."""
-        score = _usable(self.scores.first_saliency, pathway)
+        score = self.scores.first_saliency
         self._apply(pathway, score, sparsity, 0.0, reselect)
 
     def adapt(self, pathway: str, sparsity: float, progress: float) -> None:
@@ -66,12 +66,12 @@ class MaskSelector:
             self.scores.growth, TrackedScore
         ) and not self.scores.growth.seen(pathway)
         rule = prune_only if blind or self.update is None else self.update
-        score = _usable(self.scores.saliency, pathway)
+        score = self.scores.saliency
         self._apply(pathway, score, sparsity, progress, rule)
 
     def finish(self, pathway: str, sparsity: float) -> None:
         """The last masks: the best of the active weights."""
-        score = _usable(self.scores.saliency, pathway)
+        score = self.scores.saliency
         self._apply(pathway, score, sparsity, 1.0, prune_only)
 
     def _apply(
@@ -94,7 +94,9 @@ class MaskSelector:
             name = target.name
             theta = self.switch.dense(name)
             growth = (
-                self.scores.growth.value(pathway, name, theta)
+                _usable(self.scores.growth, pathway, name).value(
+                    pathway, name, theta
+                )
                 if grows
                 else None
             )
@@ -145,9 +147,12 @@ class MaskSelector:
                 )
 
 
-def _usable(score: Any, pathway: str) -> Any:
-    """A gradient score that has seen nothing gives way to magnitude."""
-    if isinstance(score, TrackedScore) and not score.seen(pathway):
+def _usable(score: Any, pathway: str, name: str) -> Any:
+    """A gradient score that saw nothing of a weight gives way to magnitude.
+
+    Layer drop and branches of a single language leave gradients out.
+    """
+    if isinstance(score, TrackedScore) and not score.knows(pathway, name):
         return Magnitude()
     return score
 
@@ -164,7 +169,8 @@ class _Scores(Mapping[str, torch.Tensor]):
 
     def __getitem__(self, name: str) -> torch.Tensor:
         theta = self.selector.switch.dense(name)
-        value: torch.Tensor = self.score.value(self.pathway, name, theta)
+        score = _usable(self.score, self.pathway, name)
+        value: torch.Tensor = score.value(self.pathway, name, theta)
         if self.active:
             kept = self.selector.masks.get(self.pathway, name)
             value = value.masked_fill(kept.logical_not_(), -1.0)

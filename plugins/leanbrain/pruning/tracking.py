@@ -165,6 +165,10 @@ class TrackedScore:
         if not self._averages:
             self._fresh = self._scratch = torch.empty(0)
 
+    def knows(self, pathway: str, name: str) -> bool:
+        """Whether a pathway has observed a parameter since its reset."""
+        return name in self._averages.get(pathway, {})
+
     def seen(self, pathway: str) -> int:
         """Counts the observations of a pathway since its last reset.
 

@@ -168,6 +168,11 @@ class PathwayTraining:
             single = len(self.pathways) == 1  # may work without `enter`
             window = set(self.pathways) if single else self._window
             names = union_names(window, self.pathways, self.device)
+            if not names:
+                raise UserError(
+                    "With several pathways a batch must make one optimizer "
+                    "step, got another one without a pathway's gradients."
+                )
             self.switch.commit(None if self.train_dormant else names)
         if _really_stepped(optimizer):
             self._stepped = True

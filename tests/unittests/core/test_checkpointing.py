@@ -31,7 +31,12 @@ def test_saves_and_recovers_as_the_original_does(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "error", [OSError(28, "No space left on device"), RuntimeError("failed")]
+    "error",
+    [
+        OSError(28, "No space left on device"),
+        RuntimeError("failed"),
+        UserError("The file must be writable."),
+    ],
 )
 def test_a_full_disk_keeps_the_last_good_checkpoint(
     tmp_path, monkeypatch, error

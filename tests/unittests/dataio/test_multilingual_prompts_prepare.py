@@ -80,7 +80,7 @@ def test_all_languages(prepare, data, tmp_path):
 
 
 def test_some_languages(prepare, data, tmp_path):
-    summary = prepare(data, tmp_path / "save", ["nl", "en"])
+    summary = prepare(data, tmp_path / "save", ["nl", "en"], subset=True)
     assert summary["languages"] == ["en", "nl"]
     for split in SPLITS:
         rows = read_manifest(tmp_path / "save" / f"{split}.csv").values()
@@ -110,7 +110,7 @@ def test_changed_input_is_not_skipped(prepare, data, tmp_path, change):
         (save / "valid.csv").unlink()
     else:
         (save / "prepare.json").unlink()
-    summary = prepare(data, save, languages)
+    summary = prepare(data, save, languages, subset=True)
     assert summary == json.loads((save / "prepare.json").read_text())["summary"]
     for split in SPLITS:
         rows = read_manifest(save / f"{split}.csv").values()
@@ -136,6 +136,10 @@ def test_nothing_is_printed(prepare, data, tmp_path, capfd):
 @pytest.mark.parametrize(
     ("languages", "match"),
     [
+        (
+            ["en", "nl"],
+            "must name every language .* got fr in .* beside en, nl",
+        ),
         (["en", "de"], "`languages` must be one of en, fr, nl; got 'de'"),
         ("en", r"`languages` must be a list .*, got 'en'"),
         ([], r"`languages` must be a list .*, got \[\]"),

@@ -18,6 +18,8 @@ def test_the_one_language_of_a_batch():
     [
         (SimpleNamespace(lang=["en", "fr"]), "one language .* got en, fr"),
         (SimpleNamespace(lang=[]), "one language .* got none"),
+        (SimpleNamespace(lang="en"), "must be a list of str, got 'en'"),
+        (SimpleNamespace(lang=[0, 0]), "must be a list of str"),
         (SimpleNamespace(wrd=["a"]), "must have the item `lang`"),
     ],
 )

@@ -65,9 +65,14 @@ def budgets(data_folder):
 
 
 def run_folder(results, name, settings):
-    """A folder per run and settings: other settings never mix with it."""
-    text = json.dumps(settings, sort_keys=True)
-    key = hashlib.sha256(text.encode()).hexdigest()[:8]
+    """A folder per run: other settings, YAML or data never mix with it."""
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
+    sources = [FOLDER / "hparams" / RUNS[name], FOLDER / "hparams/model.yaml"]
+    sources += sorted((FOLDER.parents[3] / "hparams/pruning").glob("*.yaml"))
+    sources += sorted(Path(settings["data_folder"]).glob("*.csv"))
+    for source in sources:
+        digest.update(source.read_bytes())
+    key = digest.hexdigest()[:8]
     return results / "runs" / f"{name}-{key}"
 
 

@@ -95,6 +95,11 @@ def sparsity_of(pruner):
     return 1.0 - sum(densities) / len(densities)
 
 
+def union_sparsity_of(pruner):
+    """Share of the target weights that no pathway uses: the checkpoint's."""
+    return 0.0 if pruner is None else 1.0 - pruner.masks.union_density()
+
+
 def write_result(hparams, rates, steps, seconds):
     """Writes <output_folder>/result.json.
 
@@ -114,6 +119,7 @@ def write_result(hparams, rates, steps, seconds):
     folder = Path(hparams["output_folder"])
     result = {
         "sparsity": sparsity_of(hparams["pruner"]),
+        "union_sparsity": union_sparsity_of(hparams["pruner"]),
         "steps": steps,
         "seconds": seconds,
         "cer": rates["cer"],

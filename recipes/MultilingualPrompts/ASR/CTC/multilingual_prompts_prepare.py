@@ -35,6 +35,7 @@ def prepare_multilingual_prompts(
     save_folder: str | os.PathLike[str],
     languages: Sequence[str] | None = None,
     skip_prep: bool = False,
+    subset: bool = False,
 ) -> dict[str, Any]:
     """Checks the data and writes train.csv, valid.csv and test.csv.
 
@@ -50,6 +51,8 @@ def prepare_multilingual_prompts(
         Keep only these; None keeps all.
     skip_prep : bool
         Use what an earlier run prepared, without a look at the data.
+    subset : bool
+        Whether `languages` may leave out some that the manifests hold.
 
     Returns
     -------
@@ -75,7 +78,7 @@ def prepare_multilingual_prompts(
         return _prepared(target)["summary"]
     source = Path(data_folder)
     root = find_data_root(source / "train.csv")
-    kept = _keep(source, languages)
+    kept = _keep(source, languages, subset)
     check_audio(_resolved(kept, root))
     fingerprint = _fingerprint(kept, root)
     if _is_prepared(target, fingerprint):
@@ -98,7 +101,7 @@ def prepare_multilingual_prompts(
 
 
 def _keep(
-    source: Path, languages: Sequence[str] | None
+    source: Path, languages: Sequence[str] | None, subset: bool
 ) -> dict[str, list[Row]]:
     """Reads the manifests; returns the rows of some languages, by ID."""
     found = {split: read_manifest(source / f"{split}.csv") for split in SPLITS}
@@ -106,6 +109,13 @@ def _keep(
         {row["lang"] for rows in found.values() for row in rows.values()}
     )
     wanted = _check_languages(languages, present)
+    other = [name for name in present if name not in wanted]
+    if other and not subset:
+        raise UserError(
+            "`languages` must name every language of the manifests, each has "
+            f"a pathway (or set `subset` to True), got {', '.join(other)} in "
+            f"{source} beside {', '.join(wanted)}."
+        )
     kept = {
         split: [row for _, row in sorted(rows.items()) if row["lang"] in wanted]
         for split, rows in found.items()

@@ -72,6 +72,14 @@ def collect(name, folder):
     rows = [row_of(p) for p in sorted(Path(folder).rglob("result.json"))]
     if not rows:
         raise UserError(f"The folder must hold a result.json, got {folder}.")
+    runs = [(r["model"], r["seed"]) for r in rows]
+    twice = sorted({run for run in runs if runs.count(run) > 1})
+    if twice:
+        raise UserError(
+            f"A model and seed must occur once below {folder}, got "
+            f"{twice[0][0]} with seed {twice[0][1]} {runs.count(twice[0])} "
+            "times (remove the older run)."
+        )
     languages = sorted({k for r in rows for k in r if k.startswith("cer_")})
     rows.sort(key=lambda r: (MODELS.index(r["model"]), int(r["seed"])))
     out = io.StringIO()

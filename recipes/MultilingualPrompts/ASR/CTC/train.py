@@ -180,6 +180,7 @@ def read_tables(hparams):
             or synthesise_corpus(hparams["synthesis_folder"]),
             hparams["save_folder"],
             hparams["languages"],
+            subset=hparams["subset"],
         )
 
     run_on_main(prepare)
@@ -307,6 +308,12 @@ def main(arguments):
         run_opts=run_opts,
         checkpointer=hparams["checkpointer"],
     )
+    if brain.grad_accumulation_factor != 1:
+        raise UserError(
+            "`grad_accumulation_factor` must be 1, because `total_steps` "
+            "counts a step per batch (raise `max_batch_s` instead), got "
+            f"{brain.grad_accumulation_factor}."
+        )
     brain.label_encoder = encoder
     connect_pruner(hparams, brain)
     stopwatch = Stopwatch(Path(hparams["save_folder"]) / "seconds.json")
@@ -343,13 +350,16 @@ def connect_pruner(hparams, brain):
                 "`dense_checkpoint` must be the save folder of a dense run, "
                 f"got {hparams['dense_checkpoint']} without a checkpoint."
             )
-        state = torch.load(start / "model.ckpt", weights_only=True)
         try:
+            state = torch.load(
+                start / "model.ckpt", weights_only=True, map_location="cpu"
+            )
             hparams["model"].load_state_dict(state)
-        except RuntimeError as error:
+        except (OSError, RuntimeError) as error:
+            reason = " ".join(str(error).split())[:200]
             raise UserError(
                 "`dense_checkpoint` must be of the same model (look at "
-                f"`lstm_neurons`), got {start}: {str(error).splitlines()[1]}"
+                f"`lstm_neurons`), got {start}: {reason}"
             ) from error
     hparams["pruner"].attach(brain, hparams["monitor"])
 
