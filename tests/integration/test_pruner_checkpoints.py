@@ -94,7 +94,9 @@ def test_loads_without_the_plugin(toy, tmp_path):
     brain.modules.eval()
     with torch.no_grad():
         expected = brain.modules.model(x)
-    torch.save({"x": x, "expected": expected}, tmp_path / "io.pt")
+    weights = brain.modules.model.state_dict()
+    saved = {"x": x, "expected": expected, "weights": weights}
+    torch.save(saved, tmp_path / "io.pt")
     file = max((tmp_path / "run").glob("CKPT*/model.ckpt"))
     code = f"""
 import sys
@@ -113,7 +115,10 @@ pre.load_collected()
 io = torch.load({str(tmp_path / "io.pt")!r})
 model.eval()
 with torch.no_grad():
-    assert torch.equal(model(io["x"]), io["expected"])
+    # Sums may differ in the last bit with the alignment of the memory.
+    torch.testing.assert_close(model(io["x"]), io["expected"])
+for name, weight in model.state_dict().items():
+    assert torch.equal(weight, io["weights"][name]), name
 print("same")
 """
     source = Path(__file__).with_name("conftest.py").read_text()
@@ -254,4 +259,4 @@ def test_one_file_per_pathway(toy, tmp_path):
         plain = toy.Model()
         plain.load_state_dict(torch.load(tmp_path / f"{name}.ckpt"))
         with torch.no_grad():
-            assert torch.equal(plain.eval()(x), expected)
+            torch.testing.assert_close(plain.eval()(x), expected)
