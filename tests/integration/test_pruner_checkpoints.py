@@ -10,7 +10,11 @@ import speechbrain as sb
 import torch
 
 from leanbrain.checks import UserError
-from leanbrain.pruning.checkpoints import require_dense, require_pruned
+from leanbrain.pruning.checkpoints import (
+    newest_checkpoint,
+    require_dense,
+    require_pruned,
+)
 from leanbrain.pruning.schedules import constant
 from leanbrain.pruning.updates import prune_only
 
@@ -97,7 +101,7 @@ def test_loads_without_the_plugin(toy, tmp_path):
     weights = brain.modules.model.state_dict()
     saved = {"x": x, "expected": expected, "weights": weights}
     torch.save(saved, tmp_path / "io.pt")
-    file = max((tmp_path / "run").glob("CKPT*/model.ckpt"))
+    file = newest_checkpoint(tmp_path / "run") / "model.ckpt"
     code = f"""
 import sys
 sys.modules["leanbrain"] = None
