@@ -180,7 +180,9 @@ def test_corrupt_audio_is_named(prepare, data, tmp_path):
 
 
 def test_real_prompts(prepare, prompts_folder, tmp_path):
-    summary = prepare(prompts_folder, tmp_path / "save", ["uk", "ru"])
+    summary = prepare(
+        prompts_folder, tmp_path / "save", ["uk", "ru"], subset=True
+    )
     assert summary["counts"]["train"] == {"ru": 240, "uk": 297}
     assert summary["minutes"]["train"] == pytest.approx(
         {"ru": 7.7, "uk": 8.3}, abs=0.05
