@@ -1,0 +1,7 @@
+"""Non-negative matrix factorisation of speech: solvers, features, denoising."""
+
+from leanbrain.nmf.encoding import encode
+from leanbrain.nmf.factorization import nmf
+from leanbrain.nmf.info import Info
+
+__all__ = ["Info", "encode", "nmf"]

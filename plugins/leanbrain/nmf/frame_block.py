@@ -1,0 +1,130 @@
+"""The work of an encoder: a block of frames, each until it is done."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from leanbrain.nmf.half import Half, Rows, Scratch
+from leanbrain.nmf.info import CHECK_EVERY
+from leanbrain.nmf.losses.base import row_losses
+from leanbrain.nmf.problem import Problem
+from leanbrain.nmf.scaling import penalty_weights, power_of_two
+from leanbrain.nmf.solvers.base import EPS, Memory
+
+__all__ = ["FrameBlock"]
+
+
+class FrameBlock:
+    """Some frames, each until it is done; those that are leave the work."""
+
+    def __init__(
+        self,
+        V: Tensor,
+        W: Tensor,
+        atoms: Tensor,
+        problem: Problem,
+        start: Tensor | None,
+        scratch: Scratch,
+    ) -> None:
+        self.problem, self.W, self.scratch = problem, W, scratch
+        self.scale = power_of_two(V.amax(1, keepdim=True))
+        self.back = self.scale / atoms
+        self.V = V / self.scale
+        if problem.loss.degree == 0:
+            self.V.clamp_min_(EPS)  # log V / WH
+        if start is None:
+            # With columns of W that sum to one, the sum over F is right.
+            level = self.V.sum(1, keepdim=True) / W.shape[1]
+            self.H = level.expand(-1, W.shape[1]).clamp_min(EPS)
+        else:
+            self.H = (start / self.back).clamp_min(EPS)
+        self.penalties = penalty_weights(
+            problem.loss, problem.l1, problem.l2, self.scale, atoms
+        )
+        self.units = self.scale.double().squeeze(1) ** problem.loss.degree
+        # What is settled goes here; the rest is at work.
+        self.done = self.H.clone()
+        self.rows = torch.arange(len(V), device=V.device)
+        self.accepted = self.H
+        self.loss = torch.full_like(self.units, torch.inf)
+        self.losses: list[float] = []
+        self.total = torch.zeros_like(self.units)
+        self.memory: Memory = {}
+        self.iterations, self.settled = 0, False
+
+    def run(self) -> None:
+        """Iterates until every frame is done, or `max_iter`."""
+        half = self._half()
+        for i in range(1, self.problem.max_iter + 1):
+            step = self.problem.solver.step(half, self.H, self.memory)
+            self.H = step.clamp_min(EPS)
+            self.iterations = i
+            last = i == self.problem.max_iter
+            if i % CHECK_EVERY and not last:
+                continue
+            finished = self._check()
+            self.losses.append(float((self.total * self.units).sum()))
+            if bool(finished.all()) and self.problem.tol > 0:
+                self.settled = True
+                break
+            # Gathering costs a pass over V: not for a few frames.
+            if not last and float(finished.float().mean()) > 0.25:
+                self._drop(finished)
+                half = self._half()
+        self.done[self.rows] = self.H
+
+    def result(self) -> Tensor:
+        """H in the units of the user."""
+        return self.done * self.back
+
+    def _half(self) -> Half:
+        side = Rows(self.V, self.W, self.scratch)
+        return self.problem.loss.half(side, *self.penalties)
+
+    def _check(self) -> Tensor:
+        """Undoes rises; returns which frames are done."""
+        now = self._losses()
+        if self.problem.solver.guarded:
+            rose = ~(now <= self.loss)
+            if bool(rose.any()):
+                self.H = torch.where(rose[:, None], self.accepted, self.H)
+                now = torch.where(rose, self.loss, now)
+                self.problem.solver.undo(self.memory, rose)
+            self.accepted = self.H
+        else:
+            rose = torch.zeros_like(now, dtype=torch.bool)
+        # Below this share of the frame's own level a loss is rounding.
+        noise = 16 * torch.finfo(self.V.dtype).eps * self.V.sum(1).double()
+        gain = self.problem.tol * torch.maximum(now.abs(), noise)
+        finished = (self.loss - now <= gain) & ~rose
+        if self.problem.tol == 0:
+            finished = torch.zeros_like(finished)
+        self.loss = now
+        self.total[self.rows] = now
+        return finished
+
+    def _losses(self) -> Tensor:
+        now = row_losses(
+            self.problem.loss, self.V, self.H, self.W, self.scratch
+        )
+        l1, l2 = self.penalties
+        if l1 is not None:
+            now = now + (l1 * self.H).sum(1, dtype=torch.float64)
+        if l2 is not None:
+            now = now + (l2 * self.H.square()).sum(1, dtype=torch.float64) / 2
+        return now
+
+    def _drop(self, finished: Tensor) -> None:
+        """Takes frames out of the work."""
+        keep = ~finished
+        self.done[self.rows] = self.H
+        self.rows, self.V, self.H = self.rows[keep], self.V[keep], self.H[keep]
+        self.accepted, self.loss = self.accepted[keep], self.loss[keep]
+        self.memory = {name: x[keep] for name, x in self.memory.items()}
+        l1, l2 = self.penalties
+        self.penalties = _kept(l1, keep), _kept(l2, keep)
+
+
+def _kept(weights: Tensor | None, keep: Tensor) -> Tensor | None:
+    return None if weights is None else weights[keep]

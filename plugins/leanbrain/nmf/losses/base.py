@@ -1,0 +1,67 @@
+"""What a loss is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from leanbrain.nmf.half import Half, Scratch, blocks
+
+__all__ = ["Loss", "row_losses"]
+
+
+@dataclass(frozen=True)
+class Loss:
+    """A divergence D(V | P) between spectra and their approximation P = H W'.
+
+    Arguments
+    ---------
+    name : str
+        As users write it.
+    degree : int
+        D(c V | c P) = c ** degree * D(V | P).
+    half : type[Half]
+        The problem in one factor.
+    rows : Callable
+        `rows(V, P, out)` returns the loss of every row, float64; may
+        overwrite P and `out`.
+    w_first : bool
+        Which factor the published algorithms update first.
+    """
+
+    name: str
+    degree: int
+    half: type[Half]
+    rows: Callable[[Tensor, Tensor, Tensor], Tensor]
+    w_first: bool = False
+
+
+def row_losses(
+    loss: Loss, V: Tensor, H: Tensor, W: Tensor, scratch: Scratch
+) -> Tensor:
+    """The loss of every frame, without penalties.
+
+    Arguments
+    ---------
+    loss : Loss
+        Which.
+    V, H, W : Tensor
+        Shapes [N, F], [N, K] and [F, K].
+    scratch : Scratch
+        Work space for blocks of V.
+
+    Returns
+    -------
+    Tensor
+        Shape [N], float64: summed in float64 whatever V's type is, since
+        the differences that decide about a step are far below the sum.
+    """
+    total = torch.empty(len(V), dtype=torch.float64, device=V.device)
+    for block in blocks(V, scratch.rows):
+        P, out = scratch.pair(block.stop - block.start)
+        torch.mm(H[block], W.T, out=P)
+        total[block] = loss.rows(V[block], P, out)
+    return total

@@ -1,0 +1,44 @@
+"""Half the squared Frobenius norm: sum (V - P) ** 2 / 2."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from leanbrain.nmf.half import Half, Rows, Terms
+from leanbrain.nmf.losses.base import Loss
+
+__all__ = ["FROBENIUS", "FrobeniusHalf"]
+
+
+class FrobeniusHalf(Half):
+    """Least squares: V is touched once, every step then costs K ** 2 a row."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        V, Y = self.side.V, self.side.Y
+        rows = isinstance(self.side, Rows)
+        # No product with a view of V needs scratch or blocks.
+        self.linear = V @ Y if rows else V.T @ Y
+        self.gram = Y.T @ Y
+
+    def terms(self, X: Tensor, ones: bool = False) -> Terms:
+        """Gradient and curvature; no product with V's size."""
+        pos = X @ self.gram
+        hess = self.gram.sum(0, keepdim=True).expand_as(X)
+        if self.l1 is not None:
+            pos = pos + self.l1
+        if self.l2 is not None:
+            pos, hess = pos + self.l2 * X, hess + self.l2
+        return Terms(self.linear, pos, own=pos, ones=hess)
+
+
+def frobenius_rows(V: Tensor, P: Tensor, out: Tensor) -> Tensor:
+    """Half the squared distance of every row, float64."""
+    torch.sub(V, P, out=out)
+    return out.square_().sum(1, dtype=torch.float64) / 2
+
+
+FROBENIUS = Loss("frobenius", degree=2, half=FrobeniusHalf, rows=frobenius_rows)
