@@ -1,7 +1,9 @@
 """Non-negative matrix factorisation of speech: solvers, features, denoising."""
 
+from leanbrain.nmf.dictionary import NMFDictionary
 from leanbrain.nmf.encoding import encode
 from leanbrain.nmf.factorization import nmf
+from leanbrain.nmf.features import NMFFeatures
 from leanbrain.nmf.info import Info
 
-__all__ = ["Info", "encode", "nmf"]
+__all__ = ["Info", "NMFDictionary", "NMFFeatures", "encode", "nmf"]

@@ -46,7 +46,9 @@ def encode(
         "kl" (of magnitudes; the default for speech), "frobenius", or "is"
         (Itakura-Saito, of powers; V = 0 is taken as the floor).
     solver : str | Solver
-        "auto" is "accelerated" for KL, "hals" for Frobenius, "mu" for "is".
+        "auto" is accelerated multiplicative updates with a guard for KL,
+        "hals" for Frobenius, "mu" for "is"; from 10 iterations on its loss
+        is not above that of "mu" but for rounding.
     max_iter : int
         Most iterations of a frame.
     tol : float

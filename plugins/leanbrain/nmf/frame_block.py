@@ -7,7 +7,7 @@ from torch import Tensor
 
 from leanbrain.nmf.half import Half, Rows, Scratch
 from leanbrain.nmf.info import CHECK_EVERY
-from leanbrain.nmf.losses.base import row_losses
+from leanbrain.nmf.losses.base import least_gain, row_losses
 from leanbrain.nmf.problem import Problem
 from leanbrain.nmf.scaling import penalty_weights, power_of_two
 from leanbrain.nmf.solvers.base import EPS, Memory
@@ -46,6 +46,7 @@ class FrameBlock:
         # What is settled goes here; the rest is at work.
         self.done = self.H.clone()
         self.rows = torch.arange(len(V), device=V.device)
+        self.frozen = torch.zeros_like(self.rows, dtype=torch.bool)
         self.accepted = self.H
         self.loss = torch.full_like(self.units, torch.inf)
         self.losses: list[float] = []
@@ -63,16 +64,16 @@ class FrameBlock:
             last = i == self.problem.max_iter
             if i % CHECK_EVERY and not last:
                 continue
-            finished = self._check()
+            self._freeze(self._check())
             self.losses.append(float((self.total * self.units).sum()))
-            if bool(finished.all()) and self.problem.tol > 0:
+            if bool(self.frozen.all()):
                 self.settled = True
                 break
             # Gathering costs a pass over V: not for a few frames.
-            if not last and float(finished.float().mean()) > 0.25:
-                self._drop(finished)
+            if not last and float(self.frozen.float().mean()) > 0.25:
+                self._drop()
                 half = self._half()
-        self.done[self.rows] = self.H
+        self._freeze(torch.ones_like(self.frozen))
 
     def result(self) -> Tensor:
         """H in the units of the user."""
@@ -84,25 +85,34 @@ class FrameBlock:
 
     def _check(self) -> Tensor:
         """Undoes rises; returns which frames are done."""
-        now = self._losses()
+        now, tol = self._losses(), self.problem.tol
+        gain = self.loss - now
         if self.problem.solver.guarded:
-            rose = ~(now <= self.loss)
+            rose = ~(gain >= 0)
             if bool(rose.any()):
                 self.H = torch.where(rose[:, None], self.accepted, self.H)
                 now = torch.where(rose, self.loss, now)
                 self.problem.solver.undo(self.memory, rose)
             self.accepted = self.H
-        else:
-            rose = torch.zeros_like(now, dtype=torch.bool)
-        # Below this share of the frame's own level a loss is rounding.
-        noise = 16 * torch.finfo(self.V.dtype).eps * self.V.sum(1).double()
-        gain = self.problem.tol * torch.maximum(now.abs(), noise)
-        finished = (self.loss - now <= gain) & ~rose
-        if self.problem.tol == 0:
-            finished = torch.zeros_like(finished)
         self.loss = now
-        self.total[self.rows] = now
-        return finished
+        live = ~self.frozen
+        self.total[self.rows[live]] = now[live]
+        level = self.problem.loss.level(self.V)
+        # A rise within rounding is as good as no gain; a greater one, undone,
+        # is followed by plain steps.
+        least = least_gain(now, level, tol, self.V.dtype)
+        rounding = least_gain(now, level, 0.0, self.V.dtype)
+        return (gain <= least) & (gain >= -rounding) & (tol > 0)
+
+    def _freeze(self, finished: Tensor) -> None:
+        """Keeps the result of frames that are done, once and for all.
+
+        Those that stay in the work for a while move on, and their result
+        would depend on how many others are done.
+        """
+        new = finished & ~self.frozen
+        self.done[self.rows[new]] = self.H[new]
+        self.frozen = self.frozen | finished
 
     def _losses(self) -> Tensor:
         now = row_losses(
@@ -115,10 +125,10 @@ class FrameBlock:
             now = now + (l2 * self.H.square()).sum(1, dtype=torch.float64) / 2
         return now
 
-    def _drop(self, finished: Tensor) -> None:
-        """Takes frames out of the work."""
-        keep = ~finished
-        self.done[self.rows] = self.H
+    def _drop(self) -> None:
+        """Takes the frames that are done out of the work."""
+        keep = ~self.frozen
+        self.frozen = self.frozen[keep]
         self.rows, self.V, self.H = self.rows[keep], self.V[keep], self.H[keep]
         self.accepted, self.loss = self.accepted[keep], self.loss[keep]
         self.memory = {name: x[keep] for name, x in self.memory.items()}

@@ -153,3 +153,12 @@ class Half(ABC):
     @abstractmethod
     def terms(self, X: Tensor, ones: bool = False) -> Terms:
         """Gradient and curvature at X; `ones` asks for fastMU's majoriser."""
+
+    def majorised_step(self, X: Tensor, gamma: float) -> Tensor:
+        """X - gamma * gradient / (Hessian @ 1), the step of fastMU."""
+        terms = self.terms(X, ones=True)
+        down, curvature = terms.pos, terms.ones
+        assert curvature is not None
+        if terms.quad is not None:
+            down, curvature = down + terms.quad * X, curvature + terms.quad
+        return X + gamma * (terms.neg - down) / curvature

@@ -107,7 +107,7 @@ def pack(V: Tensor, lengths: Tensor | None = None) -> Frames:
         valid = valid_frames(lengths, V.shape[0], V.shape[1]).to(V.device)
         rows = V[valid]
     _check_values(rows)
-    return Frames(rows.detach(), tuple(V.shape), valid)
+    return Frames(rows, tuple(V.shape), valid)
 
 
 def valid_frames(lengths: Tensor, batch: int, frames: int) -> Tensor:

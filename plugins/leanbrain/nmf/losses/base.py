@@ -10,7 +10,10 @@ from torch import Tensor
 
 from leanbrain.nmf.half import Half, Scratch, blocks
 
-__all__ = ["Loss", "row_losses"]
+__all__ = ["Loss", "least_gain", "row_losses"]
+
+# A loss below this share of the frame's level is as good as zero.
+EXPLAINED = 1e-3
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,14 @@ class Loss:
     rows : Callable
         `rows(V, P, out)` returns the loss of every row, float64; may
         overwrite P and `out`.
+    level : Callable
+        `level(V)` returns what a frame's loss is small or large against,
+        float64 [N].
+    split : Callable
+        `split(V, H, W)` returns the negative and positive part of the
+        gradient in H, [N, K], as plain expressions that autograd follows.
+    power : float
+        Exponent of the multiplicative step with which the loss cannot rise.
     w_first : bool
         Which factor the published algorithms update first.
     """
@@ -36,6 +47,9 @@ class Loss:
     degree: int
     half: type[Half]
     rows: Callable[[Tensor, Tensor, Tensor], Tensor]
+    level: Callable[[Tensor], Tensor]
+    split: Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
+    power: float = 1.0
     w_first: bool = False
 
 
@@ -65,3 +79,28 @@ def row_losses(
         torch.mm(H[block], W.T, out=P)
         total[block] = loss.rows(V[block], P, out)
     return total
+
+
+def least_gain(
+    now: Tensor, level: Tensor, tol: float, dtype: torch.dtype
+) -> Tensor:
+    """What `CHECK_EVERY` iterations must gain to be followed by more.
+
+    Arguments
+    ---------
+    now : Tensor
+        Losses, float64.
+    level : Tensor
+        Of the frames, as `Loss.level` gives it.
+    tol : float
+        Relative gain.
+    dtype : torch.dtype
+        Of V; below its rounding a gain is none.
+
+    Returns
+    -------
+    Tensor
+        Of `now`'s shape.
+    """
+    wanted = tol * torch.maximum(now.abs(), EXPLAINED * level)
+    return torch.maximum(wanted, 16 * torch.finfo(dtype).eps * level)

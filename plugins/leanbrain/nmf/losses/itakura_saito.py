@@ -40,6 +40,25 @@ def itakura_saito_rows(V: Tensor, P: Tensor, out: Tensor) -> Tensor:
     )
 
 
+def itakura_saito_split(
+    V: Tensor, H: Tensor, W: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Both parts of the gradient in H, for autograd."""
+    inverse = 1 / (H @ W.T)
+    return (V * inverse.square()) @ W, inverse @ W
+
+
+def itakura_saito_level(V: Tensor) -> Tensor:
+    """The number of bins: every bin counts the same, however loud."""
+    return torch.full_like(V[:, 0], V.shape[1], dtype=torch.float64)
+
+
 ITAKURA_SAITO = Loss(
-    "is", degree=0, half=ItakuraSaitoHalf, rows=itakura_saito_rows
+    "is",
+    degree=0,
+    half=ItakuraSaitoHalf,
+    rows=itakura_saito_rows,
+    level=itakura_saito_level,
+    split=itakura_saito_split,
+    power=0.5,
 )

@@ -49,4 +49,23 @@ def kl_rows(V: Tensor, P: Tensor, out: Tensor) -> Tensor:
     return out.sum(1, dtype=torch.float64)
 
 
-KL = Loss("kl", degree=1, half=KLHalf, rows=kl_rows, w_first=True)
+def kl_split(V: Tensor, H: Tensor, W: Tensor) -> tuple[Tensor, Tensor]:
+    """Both parts of the gradient in H, for autograd."""
+    neg = (V / (H @ W.T)) @ W
+    return neg, W.sum(0, keepdim=True).expand_as(neg)
+
+
+def kl_level(V: Tensor) -> Tensor:
+    """The sum of every row: D(V | c V) is a multiple of it."""
+    return V.sum(1, dtype=torch.float64)
+
+
+KL = Loss(
+    "kl",
+    degree=1,
+    half=KLHalf,
+    rows=kl_rows,
+    level=kl_level,
+    split=kl_split,
+    w_first=True,
+)

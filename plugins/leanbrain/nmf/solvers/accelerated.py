@@ -87,7 +87,6 @@ class Accelerated(Solver):
         memory["momentum"] = torch.where(
             rows[:, None], -REST, memory["momentum"]
         )
-        memory.pop("before", None)
 
     def _extrapolate(
         self, X: Tensor, momentum: Tensor, memory: Memory

@@ -57,9 +57,4 @@ class FastMU(Solver):
 
     def step(self, half: Half, X: Tensor, memory: Memory) -> Tensor:
         """X + gamma * (neg - pos) / (Hessian @ 1)."""
-        terms = half.terms(X, ones=True)
-        down, curvature = terms.pos, terms.ones
-        assert curvature is not None
-        if terms.quad is not None:
-            down, curvature = down + terms.quad * X, curvature + terms.quad
-        return X + self.gamma * (terms.neg - down) / curvature
+        return half.majorised_step(X, self.gamma)

@@ -27,6 +27,7 @@ with user_errors():
 
 import speechbrain as sb  # noqa: E402
 from evaluation import ErrorRates, Stopwatch, write_result  # noqa: E402
+from front_end import prepare_front_end  # noqa: E402
 from hyperpyyaml import load_hyperpyyaml  # noqa: E402
 from multilingual_prompts_prepare import (  # noqa: E402
     prepare_multilingual_prompts,
@@ -301,6 +302,7 @@ def main(arguments):
     )
     tables = read_tables(hparams)
     datasets, encoder = dataio_prepare(hparams, tables)
+    prepare_front_end(hparams, datasets)
     brain = ASR(
         modules=hparams["modules"],
         opt_class=hparams["opt_class"],

@@ -1,0 +1,317 @@
+"""NMF activations as the front end of a SpeechBrain recipe."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from speechbrain.processing.features import (
+    STFT,
+    ContextWindow,
+    Deltas,
+    spectral_magnitude,
+)
+from speechbrain.utils.autocast import fwd_default_precision
+from torch import Tensor, nn
+
+from leanbrain.checks import UserError, check_callable, check_int, check_known
+from leanbrain.nmf.compression import log1p
+from leanbrain.nmf.dictionary import NMFDictionary
+from leanbrain.nmf.encoding import encode_rows
+from leanbrain.nmf.inputs import Frames, pack, valid_frames
+from leanbrain.nmf.problem import Problem
+from leanbrain.nmf.solvers.base import EPS, Solver
+from leanbrain.nmf.unrolled import encode_unrolled
+
+__all__ = ["NMFFeatures"]
+
+
+class NMFFeatures(nn.Module):
+    """Activations of a dictionary, where a recipe says `compute_features`.
+
+    In place of ``speechbrain.lobes.features.Fbank``; the number of atoms is
+    what `n_mels` is there. The dictionary is trained first, by ``fit`` or
+    elsewhere. Frames are encoded independently of each other: chunks of a
+    stream give the same features as the whole.
+
+    With `tuned_atoms` the last atoms are parameters, trained with the network
+    behind: activations are found without gradients first, then `unrolled`
+    further updates carry the gradient (see ``encode_unrolled``). List the
+    module among the Brain's modules then. A tuned atom is a softmax of its
+    parameters: no optimizer step can make it negative or change its sum.
+
+    Arguments
+    ---------
+    n_atoms : int
+        K, the atoms of the own dictionary; not used if one is given.
+    sample_rate : int
+        In Hz.
+    n_fft : int
+        Samples of an FFT; F = n_fft // 2 + 1.
+    win_length, hop_length : float
+        In milliseconds.
+    loss : str
+        "kl", "frobenius" or "is", in learning and encoding.
+    solver : str | Solver
+        Of the encoder, see ``encode``.
+    max_iter : int
+        Most iterations of a frame.
+    tol : float
+        When a frame is done, see ``encode``.
+    l1 : float
+        Weight of the sum of activations, for sparse ones.
+    spectrum_power : float
+        Exponent of the magnitude: 1 magnitudes (as fits "kl"), 2 powers (as
+        fits "is").
+    compression : Callable
+        From ``leanbrain.nmf.compression``, or your own.
+    deltas, context : bool
+        Append derivatives; append neighbouring frames.
+    left_frames, right_frames : int
+        Neighbours that `context` appends.
+    dictionary : NMFDictionary | None
+        One to share or to load; None makes one.
+    keep : Sequence of str | None
+        Blocks of the dictionary whose activations are put out: with a block
+        of noise left out, the noise is explained away. None keeps all.
+    tuned_atoms : int
+        How many of the last atoms are trained with the network; -1: all.
+    unrolled : int
+        Updates that carry the gradient.
+
+    Example
+    -------
+    >>> _ = torch.manual_seed(0)
+    >>> wavs = torch.randn(2, 8000)
+    >>> features = NMFFeatures(n_atoms=8, sample_rate=8000, n_fft=256)
+    >>> _ = features.dictionary.partial_fit(features.spectrum(wavs))
+    >>> features(wavs).shape
+    torch.Size([2, 101, 8])
+    """
+
+    columns: Tensor
+
+    def __init__(
+        self,
+        n_atoms: int = 64,
+        sample_rate: int = 16000,
+        n_fft: int = 400,
+        win_length: float = 25,
+        hop_length: float = 10,
+        loss: str = "kl",
+        solver: str | Solver = "auto",
+        max_iter: int = 40,
+        tol: float = 1e-3,
+        l1: float = 0.0,
+        spectrum_power: float = 1.0,
+        compression: Callable[[Tensor], Tensor] = log1p,
+        deltas: bool = False,
+        context: bool = False,
+        left_frames: int = 5,
+        right_frames: int = 5,
+        dictionary: NMFDictionary | None = None,
+        keep: Sequence[str] | None = None,
+        tuned_atoms: int = 0,
+        unrolled: int = 10,
+    ) -> None:
+        super().__init__()
+        bins = check_int("n_fft", n_fft, low=2) // 2 + 1
+        if dictionary is None:
+            dictionary = NMFDictionary(bins, n_atoms, loss=loss)
+        if dictionary.atoms.shape[0] != bins:
+            raise UserError(
+                f"`dictionary` must have n_fft // 2 + 1 = {bins} bins, got "
+                f"{dictionary.atoms.shape[0]}."
+            )
+        self.dictionary = dictionary
+        self.problem = Problem.checked(loss, solver, max_iter, tol, l1, 0.0)
+        self.loss, self.unrolled = loss, check_int("unrolled", unrolled, low=1)
+        self.compression = check_callable("compression", compression)
+        self.spectrum_power = float(spectrum_power)
+        self.compute_STFT = STFT(
+            sample_rate=sample_rate,
+            n_fft=n_fft,
+            win_length=win_length,
+            hop_length=hop_length,
+        )
+        self._tune(tuned_atoms)
+        kept = self._kept_columns(keep)
+        self.register_buffer("columns", kept, persistent=False)
+        self.deltas, self.context = deltas, context
+        self.compute_deltas = Deltas(input_size=len(kept))
+        self.context_window = ContextWindow(left_frames, right_frames)
+        width = 1 + left_frames + right_frames if context else 1
+        self.n_out = len(kept) * (3 if deltas else 1) * width
+
+    def _tune(self, tuned_atoms: int) -> None:
+        n_atoms = self.dictionary.atoms.shape[1]
+        tuned = check_int("tuned_atoms", tuned_atoms, low=-1)
+        if tuned > n_atoms:
+            raise UserError(
+                f"`tuned_atoms` must be at most {n_atoms}, the number of "
+                f"atoms, got {tuned}."
+            )
+        self.tuned_atoms = n_atoms if tuned == -1 else tuned
+        self.log_atoms: nn.Parameter | None = None
+        if self.tuned_atoms:
+            self.log_atoms = nn.Parameter(self._log_of_dictionary())
+
+    def _log_of_dictionary(self) -> Tensor:
+        atoms = self.dictionary.atoms.detach()
+        return (
+            atoms[:, atoms.shape[1] - self.tuned_atoms :].clamp_min(EPS).log()
+        )
+
+    def _kept_columns(self, keep: Sequence[str] | None) -> Tensor:
+        every = torch.arange(self.dictionary.atoms.shape[1])
+        if keep is None:
+            return every
+        if isinstance(keep, str) or not keep:
+            raise UserError(
+                "`keep` must be a list of at least one block of the "
+                f"dictionary (or null for all), got {keep!r}."
+            )
+        blocks = self.dictionary.blocks
+        return torch.cat(
+            [every[blocks[check_known("keep", k, blocks)]] for k in keep]
+        )
+
+    @property
+    def atoms(self) -> Tensor:
+        """The dictionary in use, [F, K]; gradients reach the tuned atoms."""
+        atoms = self.dictionary.atoms
+        if self.log_atoms is None:
+            return atoms
+        tuned = self.log_atoms.softmax(0)
+        return torch.cat([atoms[:, : -self.tuned_atoms], tuned], 1)
+
+    def fit(self, loader: Any, valid_loader: Any = None, **options: Any) -> Any:
+        """Trains the dictionary on the audio of SpeechBrain batches.
+
+        Arguments
+        ---------
+        loader, valid_loader : DataLoader
+            Batches with `sig`, as (wavs, lengths).
+        **options
+            As of ``NMFDictionary.fit``.
+
+        Returns
+        -------
+        Any
+            What ``NMFDictionary.fit`` returns.
+        """
+        result = self.dictionary.fit(
+            loader, self._batch_spectrum, valid_loader=valid_loader, **options
+        )
+        self.start_tuning()
+        return result
+
+    def start_tuning(self) -> None:
+        """Sets the tuned atoms to those of the dictionary; ``fit`` does."""
+        if self.log_atoms is not None:
+            with torch.no_grad():
+                self.log_atoms.copy_(self._log_of_dictionary())
+
+    def _batch_spectrum(self, batch: Any) -> tuple[Tensor, Tensor]:
+        wavs, lengths = batch.sig
+        device = self.dictionary.atoms.device
+        return self.spectrum(wavs.to(device), lengths), lengths.to(device)
+
+    @fwd_default_precision(cast_inputs=torch.float32)
+    def spectrum(self, wavs: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """The non-negative spectra that are encoded.
+
+        Arguments
+        ---------
+        wavs : Tensor
+            [B, time].
+        lengths : Tensor | None
+            Relative lengths, [B]; what lies beyond is taken as silence.
+
+        Returns
+        -------
+        Tensor
+            [B, T, F], T = 1 + time // hop.
+        """
+        if lengths is not None:
+            real = valid_frames(lengths.cpu(), *wavs.shape).to(wavs.device)
+            # Not by a product: the padding may be NaN.
+            wavs = torch.where(real, wavs, 0.0)
+        return spectral_magnitude(
+            self.compute_STFT(wavs), power=self.spectrum_power / 2
+        )
+
+    @fwd_default_precision(cast_inputs=torch.float32)
+    def forward(self, wavs: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Features of waveforms.
+
+        Arguments
+        ---------
+        wavs : Tensor
+            [B, time].
+        lengths : Tensor | None
+            Relative lengths, [B]. Given, padding is not encoded and its
+            features are 0; SpeechBrain's recipes do not give them.
+
+        Returns
+        -------
+        Tensor
+            [B, T, n_out].
+
+        Raises
+        ------
+        UserError
+            If the dictionary has not been trained.
+        """
+        return self.forward_spec(self.spectrum(wavs, lengths), lengths)
+
+    @fwd_default_precision(cast_inputs=torch.float32)
+    def forward_spec(self, V: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Features of spectra [B, T, F]; otherwise as ``forward``."""
+        if not self.dictionary.is_trained:
+            raise UserError(
+                "The dictionary must be trained before features are computed: "
+                "call `fit` of the front end, or load one, got one with 0 "
+                "updates."
+            )
+        frames = pack(V, lengths)
+        H = self.activations(frames.rows)[:, self.columns]
+        feats = self.compression(H)
+        return self._assemble(frames, feats)
+
+    def activations(self, rows: Tensor) -> Tensor:
+        """H [N, K] of frames as rows [N, F], before any compression."""
+        W = self.atoms
+        H, _ = encode_rows(rows, W.detach(), self.problem)
+        if self.log_atoms is None:
+            return H
+        return encode_unrolled(rows, W, self.unrolled, loss=self.loss, start=H)
+
+    def _assemble(self, frames: Frames, feats: Tensor) -> Tensor:
+        feats = frames.unpack(feats)
+        if self.deltas:
+            # At the end of an utterance the last frame is repeated, in a
+            # batch as alone.
+            first = self.compute_deltas(_extend(feats, frames.valid))
+            second = self.compute_deltas(_extend(first, frames.valid))
+            feats = torch.cat([feats, first, second], dim=2)
+        if self.context:
+            feats = self.context_window(feats)
+        if frames.valid is None:
+            return feats
+        return feats.masked_fill(~frames.valid.unsqueeze(-1), 0.0)
+
+    def get_filter_properties(self) -> Any:
+        """Window and stride in samples, of the STFT."""
+        return self.compute_STFT.get_filter_properties()
+
+
+def _extend(feats: Tensor, valid: Tensor | None) -> Tensor:
+    """Repeats the last real frame of every utterance in its padding."""
+    if valid is None:
+        return feats
+    last = (valid.sum(1, keepdim=True) - 1).clamp_min(0)
+    index = torch.arange(valid.shape[1], device=valid.device)
+    index = torch.minimum(index.unsqueeze(0), last)
+    return feats.gather(1, index.unsqueeze(-1).expand_as(feats))

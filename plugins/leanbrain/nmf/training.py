@@ -1,0 +1,398 @@
+"""The training of a dictionary over a corpus: epochs, a bar, a safe stop."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+from speechbrain.dataio.dataloader import SaveableDataLoader
+from speechbrain.utils.checkpoints import Checkpointer
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from leanbrain.checkpointing import add_state
+from leanbrain.checks import (
+    UserError,
+    check_callable,
+    check_fraction,
+    check_int,
+)
+from leanbrain.nmf.plots import atoms_figure, use_figure
+from leanbrain.nmf.seeding import generator_for
+
+if TYPE_CHECKING:
+    from leanbrain.nmf.dictionary import NMFDictionary
+
+__all__ = ["Progress", "Training"]
+
+STATE = "nmf_dictionary"
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a training is; replaced as a whole, batch by batch.
+
+    Arguments
+    ---------
+    epoch : int
+        Epochs completed.
+    batch : int
+        Batches of the present epoch that have been learnt.
+    step : int
+        Batches in all.
+    total, frames : float
+        Divergence of the present epoch so far, before each update, and the
+        frames that it is of.
+    train, valid : list of float
+        Divergence per frame of every epoch.
+    best : float
+        The lowest validation divergence.
+    stale : int
+        Epochs since then.
+    reason : str
+        Why training ended: "patience" or "max_epochs"; empty before.
+    """
+
+    epoch: int = 0
+    batch: int = 0
+    step: int = 0
+    total: float = 0.0
+    frames: int = 0
+    train: list[float] = field(default_factory=list)
+    valid: list[float] = field(default_factory=list)
+    best: float = float("inf")
+    stale: int = 0
+    reason: str = ""
+
+
+@dataclass
+class Training:
+    """What ``NMFDictionary.fit`` was asked for, and how far it is.
+
+    Arguments
+    ---------
+    dictionary : NMFDictionary
+        What is trained.
+    spectrum : Callable
+        `spectrum(batch)` returns V [B, T, F] and relative lengths [B].
+    loader, valid_loader : Iterable
+        Batches; the second may be None.
+    max_epochs, patience : int
+        Most epochs; epochs without gain that end it.
+    min_gain : float
+        Relative fall of the divergence that counts as a gain.
+    block_of : Callable | None
+        `block_of(batch)` returns the block of every utterance.
+    logger : TensorBoardLogger | None
+        Gets curves and figures.
+    checkpointer : Checkpointer | None
+        Saves and resumes.
+    save_every_min : float
+        Minutes between two saves within an epoch.
+    progress_bar : bool
+        Whether a bar is shown.
+    """
+
+    dictionary: NMFDictionary
+    spectrum: Callable[[Any], tuple[Tensor, Tensor | None]]
+    loader: Any
+    valid_loader: Any
+    max_epochs: int
+    patience: int
+    min_gain: float
+    block_of: Callable[[Any], Sequence[str]] | None
+    logger: Any
+    checkpointer: Checkpointer | None
+    save_every_min: float
+    progress_bar: bool
+
+    def __post_init__(self) -> None:
+        check_callable("spectrum", self.spectrum)
+        check_int("max_epochs", self.max_epochs, low=1)
+        check_int("patience", self.patience, low=1)
+        check_fraction("min_gain", self.min_gain, high_open=True)
+        if self.block_of is not None:
+            check_callable("block_of", self.block_of)
+        elif len(self.dictionary.blocks) > 1:
+            raise UserError(
+                "`block_of` must say which block each utterance is for when "
+                "the dictionary has several, got None with blocks "
+                f"{', '.join(self.dictionary.blocks)}."
+            )
+        if not (self.save_every_min >= 0):
+            raise UserError(
+                "`save_every_min` must be a number >= 0, got "
+                f"{self.save_every_min!r}."
+            )
+        for name in ("add_scalar", "add_figure"):
+            if self.logger is not None and not hasattr(self.logger, name):
+                raise UserError(
+                    "`logger` must be a TensorBoardLogger of leanbrain or "
+                    f"have its method {name}, got "
+                    f"{type(self.logger).__name__}."
+                )
+        self.progress = Progress()
+        self.best: dict[str, Tensor] = {}
+        self._mark()
+
+    def run(self) -> Progress:
+        """Trains to the end; resumes where the checkpointer has a state."""
+        self._recover()
+        try:
+            while not self.progress.reason:
+                self._epoch()
+                self._end_epoch()
+        except KeyboardInterrupt:
+            # It may have come in the middle of an update.
+            tensors, self.progress = self._boundary
+            self.dictionary.restore(tensors)
+            self._save(end_of_epoch=False)
+            raise
+        if self.best:
+            self.dictionary.restore(self.best)
+        return self.progress
+
+    def state_dict(self) -> dict[str, Any]:
+        """Plain containers and tensors."""
+        return {
+            "dictionary": dict(self.dictionary.state_dict()),
+            "progress": asdict(self.progress),
+            "best": dict(self.best),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Takes up a saved training."""
+        self.dictionary.load_state_dict(state["dictionary"])
+        self.progress = Progress(**state["progress"])
+        self.best = {
+            name: x.to(self.dictionary.atoms.device)
+            for name, x in state["best"].items()
+        }
+
+    def _recover(self) -> None:
+        if self.checkpointer is None:
+            return
+        self.checkpointer.allow_partial_load = True
+        add_state(self.checkpointer, STATE, self)
+        known = self.checkpointer.recoverables
+        if hasattr(self.logger, "_save") and not any(
+            x is self.logger for x in known.values()
+        ):
+            self.checkpointer.add_recoverable(
+                "nmf_logger", self.logger, optional_load=True
+            )
+        self.checkpointer.recover_if_possible()
+        self._mark()
+
+    def _epoch(self) -> None:
+        """The rest of the present epoch."""
+        done = self.progress.batch
+        epoch = self.progress.epoch
+        with tqdm(
+            self._batches(epoch, done),
+            desc=f"dictionary, epoch {epoch + 1}/{self.max_epochs}",
+            total=_length(self.loader),
+            initial=done,
+            unit="batch",
+            disable=not self.progress_bar,
+            dynamic_ncols=True,
+        ) as bar:
+            saved = time.monotonic()
+            for batch in bar:
+                self._step(batch)
+                now = self.progress
+                bar.set_postfix(
+                    divergence=f"{now.total / max(now.frames, 1):.4f}"
+                )
+                if time.monotonic() - saved >= 60 * self.save_every_min:
+                    self._save(end_of_epoch=False)
+                    saved = time.monotonic()
+        if not self.progress.frames:
+            raise UserError(
+                "`loader` must give at least one frame that is not silent, "
+                "got an epoch without."
+            )
+
+    def _batches(self, epoch: int, done: int) -> Iterator[Any]:
+        """The batches of an epoch after those that are done."""
+        for part in (
+            self.loader,
+            getattr(self.loader, "batch_sampler", None),
+            getattr(self.loader, "sampler", None),
+        ):
+            if callable(getattr(part, "set_epoch", None)):
+                part.set_epoch(epoch)
+        skipped = 0
+        if isinstance(self.loader, SaveableDataLoader):
+            # It can skip without loading. What it has itself saved counts
+            # batches that workers loaded ahead, and is ignored once it ran.
+            self.loader._speechbrain_recovery_skip_to = done or None
+            skipped = done
+        generators = _generators(self.loader)
+        for part in generators:
+            part.manual_seed(self._epoch_seed(epoch))
+        # Shuffling without a generator of its own draws its seed from the
+        # global one, when the first batch is asked for.
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self._epoch_seed(epoch))
+            iterator = iter(self.loader)
+            for _ in range(done - skipped):
+                next(iterator, None)
+            first = next(iterator, None)
+        if first is not None:
+            yield first
+            yield from iterator
+
+    def _epoch_seed(self, epoch: int) -> int:
+        generator = generator_for(self.dictionary.seed, epoch)
+        return int(torch.randint(2**31, (), generator=generator))
+
+    def _step(self, batch: Any) -> None:
+        """Learns from a batch."""
+        total, frames = self._over_blocks(batch, self.dictionary.learn)
+        old = self.progress
+        self.progress = replace(
+            old,
+            batch=old.batch + 1,
+            step=old.step + 1,
+            total=old.total + total,
+            frames=old.frames + frames,
+        )
+        self._mark()
+        if self.logger is not None and frames:
+            step = self.progress.step
+            self.logger.add_scalar("train/divergence", total / frames, step)
+
+    def _over_blocks(
+        self, batch: Any, work: Callable[[Tensor, str | None], float]
+    ) -> tuple[float, int]:
+        """Applies a function to the frames of every block in a batch."""
+        V, lengths = self.spectrum(batch)
+        if self.block_of is None:
+            groups: dict[str | None, list[int]] = {None: []}
+        else:
+            groups = _groups(self.block_of(batch), len(V))
+        total, frames = 0.0, 0
+        for name, items in groups.items():
+            part = V if name is None else V[items]
+            share = lengths
+            if name is not None and lengths is not None:
+                share = lengths[items]
+            rows = self.dictionary.rows(part, share)
+            if len(rows):
+                total += work(rows, name)
+                frames += len(rows)
+        return total, frames
+
+    def _end_epoch(self) -> None:
+        """Validates, decides whether to go on, logs and saves."""
+        old = self.progress
+        train = old.total / old.frames
+        valid = self._validate()
+        now = train if valid is None else valid
+        gained = now < old.best * (1 - self.min_gain)
+        if valid is not None and now < old.best:
+            self.best = self.dictionary.snapshot()
+        stale = 0 if gained else old.stale + 1
+        epoch = old.epoch + 1
+        reason = ""
+        if stale >= self.patience:
+            reason = "patience"
+        elif epoch >= self.max_epochs:
+            reason = "max_epochs"
+        self.progress = replace(
+            old,
+            epoch=epoch,
+            batch=0,
+            total=0.0,
+            frames=0,
+            train=[*old.train, train],
+            valid=old.valid if valid is None else [*old.valid, valid],
+            best=min(now, old.best),
+            stale=stale,
+            reason=reason,
+        )
+        self._mark()
+        self._log_epoch()
+        self._save(end_of_epoch=True)
+
+    def _validate(self) -> float | None:
+        if self.valid_loader is None:
+            return None
+        total, frames = 0.0, 0
+        for batch in self.valid_loader:
+            more, count = self._over_blocks(batch, self.dictionary.total)
+            total, frames = total + more, frames + count
+        if not frames:
+            raise UserError(
+                "`valid_loader` must give at least one frame that is not "
+                "silent, got none."
+            )
+        return total / frames
+
+    def _log_epoch(self) -> None:
+        if self.logger is None:
+            return
+        step, dictionary = self.progress.step, self.dictionary
+        if self.progress.valid:
+            self.logger.add_scalar(
+                "valid/divergence", self.progress.valid[-1], step
+            )
+        self.logger.add_scalar(
+            "dictionary/dead_atoms", len(dictionary.dead_atoms()), step
+        )
+        self.logger.add_figure(
+            "dictionary/atoms",
+            atoms_figure(dictionary.atoms, blocks=dictionary.blocks),
+            step,
+        )
+        self.logger.add_figure(
+            "dictionary/use",
+            use_figure(dictionary.share, blocks=dictionary.blocks),
+            step,
+        )
+
+    def _save(self, end_of_epoch: bool) -> None:
+        if self.checkpointer is not None:
+            self.checkpointer.save_and_keep_only(
+                meta={"step": self.progress.step},
+                end_of_epoch=end_of_epoch,
+                num_to_keep=1,
+            )
+
+    def _mark(self) -> None:
+        """Remembers a state that is whole; one assignment, so it is one."""
+        self._boundary = (self.dictionary.snapshot(), self.progress)
+
+
+def _length(loader: Any) -> int | None:
+    try:
+        return len(loader)
+    except TypeError:
+        return None
+
+
+def _generators(loader: Any) -> list[torch.Generator]:
+    """Those from which a DataLoader shuffles, if it has its own."""
+    batch_sampler = getattr(loader, "batch_sampler", None)
+    parts = (loader, getattr(loader, "sampler", None), batch_sampler)
+    found = [getattr(part, "generator", None) for part in parts]
+    found.append(getattr(getattr(batch_sampler, "sampler", None), "generator", None))
+    return [x for x in found if isinstance(x, torch.Generator)]
+
+
+def _groups(names: Sequence[str], count: int) -> dict[str | None, list[int]]:
+    """The utterances of every block, in order of appearance."""
+    if isinstance(names, str) or len(names) != count:
+        got = repr(names) if isinstance(names, str) else f"{len(names)}"
+        raise UserError(
+            f"`block_of` must return a name for each of the {count} "
+            f"utterances of a batch, got {got}."
+        )
+    groups: dict[str | None, list[int]] = {}
+    for i, name in enumerate(names):
+        groups.setdefault(name, []).append(i)
+    return groups
