@@ -66,7 +66,7 @@ def synthesise_corpus(
     settings = settings or Settings()
     utterances = plan(settings)
     described = describe(settings, utterances)
-    folder = Path(cache_folder, f"synthetic-{_digest(described)}")
+    folder = Path(cache_folder, f"synthetic-{digest(described)}")
     if (folder / DONE).is_file():
         logger.info("The synthetic corpus is cached in %s", folder)
         return folder
@@ -77,7 +77,7 @@ def synthesise_corpus(
             "that of other machines.",
             stacklevel=2,
         )
-    rows = _render_all(folder, utterances, progress)
+    rows = render_all(folder, utterances, progress)
     for split in SPLITS:
         write_manifest(
             folder / f"{split}.csv",
@@ -92,9 +92,22 @@ def synthesise_corpus(
 
 
 def describe(
-    settings: Settings, utterances: Sequence[Utterance]
+    settings: Any, utterances: Sequence[Utterance]
 ) -> dict[str, Any]:
-    """Returns all that decides the audio, as plain containers."""
+    """Returns all that decides the audio, as plain containers.
+
+    Arguments
+    ---------
+    settings : dataclass
+        What the plan was made from.
+    utterances : Sequence[Utterance]
+        The plan.
+
+    Returns
+    -------
+    dict
+        Equal for equal audio.
+    """
     locate()
     # Also the plan: other voices or texts must not find the old audio.
     text = json.dumps([asdict(said) for said in utterances])
@@ -106,12 +119,13 @@ def describe(
     }
 
 
-def _digest(described: dict[str, Any]) -> str:
+def digest(described: dict[str, Any]) -> str:
+    """A short name for what ``describe`` returns."""
     text = json.dumps(described, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def _render_all(
+def render_all(
     folder: Path, utterances: Sequence[Utterance], progress: bool
 ) -> list[dict[str, Any]]:
     """Renders what is not there yet and returns the rows of the manifest."""

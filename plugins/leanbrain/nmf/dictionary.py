@@ -6,14 +6,16 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from leanbrain.checks import UserError, check_fraction, check_int, check_known
+from leanbrain.checks import UserError, check_fraction, check_int
+from leanbrain.nmf.dictionary_state import DictionaryState, block_slices
 from leanbrain.nmf.encoding import encode_rows
 from leanbrain.nmf.half import Scratch
 from leanbrain.nmf.inputs import pack
 from leanbrain.nmf.losses.base import row_losses
 from leanbrain.nmf.problem import Problem
+from leanbrain.nmf.scaling import power_of_two
 from leanbrain.nmf.seeding import (
     atoms_from_frames,
     balanced,
@@ -24,7 +26,7 @@ from leanbrain.nmf.solvers.base import EPS
 from leanbrain.nmf.statistics import STATISTICS, Sums, sum_to_one
 
 if TYPE_CHECKING:
-    from leanbrain.nmf.training import Progress
+    from leanbrain.nmf.progress import Progress
 
 __all__ = ["NMFDictionary"]
 
@@ -32,7 +34,7 @@ __all__ = ["NMFDictionary"]
 LOOK_EVERY = 10
 
 
-class NMFDictionary(nn.Module):
+class NMFDictionary(DictionaryState):
     """Atoms W [F, K] that are learnt from mini-batches of spectra.
 
     A batch is encoded with the present atoms, its sums are added to those of
@@ -56,8 +58,11 @@ class NMFDictionary(nn.Module):
         "kl" (of magnitudes; the default for speech), "frobenius" or "is"
         (Itakura-Saito, of powers).
     forgetting : float
-        Factor of all sums at each batch, in [0, 1): the memory is about
-        1 / (1 - forgetting) batches. 0 takes each batch for all data.
+        Factor of all sums at each update, in [0, 1): the memory is about
+        1 / (1 - forgetting) updates. 0 takes each batch for all data.
+    frames_per_update : int
+        A batch is divided into parts of about as many frames, each with an
+        update of its own: many updates learn faster than long ones.
     seed : int
         Of the first atoms and of those that replace dead ones. No global
         generator is touched.
@@ -83,43 +88,26 @@ class NMFDictionary(nn.Module):
         *,
         blocks: Mapping[str, int] | None = None,
         loss: str = "kl",
-        forgetting: float = 0.9,
+        forgetting: float = 0.5,
+        frames_per_update: int = 512,
         seed: int = 0,
         max_iter: int = 20,
         dead_below: float = 0.01,
     ) -> None:
-        super().__init__()
-        self.n_bins = check_int("n_bins", n_bins, low=1)
-        self._blocks = _slices(n_atoms, blocks)
-        self.n_atoms = max(x.stop for x in self._blocks.values())
-        self.problem = Problem.checked(loss, "auto", max_iter, 0.0, 0.0, 0.0)
-        self.statistics = STATISTICS[loss]
+        problem = Problem.checked(loss, "auto", max_iter, 0.0, 0.0, 0.0)
+        super().__init__(
+            check_int("n_bins", n_bins, low=1),
+            block_slices(n_atoms, blocks),
+            STATISTICS[loss],
+            check_int("seed", seed, low=0),
+            check_fraction("dead_below", dead_below, high_open=True),
+        )
+        self.problem = problem
+        self.frames_per_update = check_int(
+            "frames_per_update", frames_per_update, low=1
+        )
         self.forgetting = check_fraction(
             "forgetting", forgetting, high_open=True
-        )
-        self.seed = check_int("seed", seed, low=0)
-        self.dead_below = check_fraction(
-            "dead_below", dead_below, high_open=True
-        )
-        self._register()
-
-    def _register(self) -> None:
-        generator = generator_for(self.seed, 0)
-        noise = torch.rand(self.n_bins, self.n_atoms, generator=generator)
-        sums = self.statistics.empty(self.n_bins, self.n_atoms)
-        # Never written in place, always replaced: an interrupted update
-        # leaves what was there before.
-        self.atoms: Tensor
-        self.first: Tensor
-        self.second: Tensor
-        self.use: Tensor
-        self.updates: Tensor
-        self.register_buffer("atoms", sum_to_one(noise.clamp_min(EPS))[0])
-        self.register_buffer("first", sums.first)
-        self.register_buffer("second", sums.second)
-        self.register_buffer("use", sums.use)
-        self.register_buffer(
-            "updates", torch.zeros(len(self._blocks), dtype=torch.int64)
         )
 
     @classmethod
@@ -163,6 +151,7 @@ class NMFDictionary(nn.Module):
             blocks={name: part.n_atoms for name, part in parts.items()},
             loss=first.problem.loss.name,
             forgetting=first.forgetting,
+            frames_per_update=first.frames_per_update,
             seed=first.seed,
             max_iter=first.problem.max_iter,
             dead_below=first.dead_below,
@@ -173,36 +162,6 @@ class NMFDictionary(nn.Module):
             new._put(columns, atoms, sums)
             new.updates[i] = part.updates.min()
         return new
-
-    @property
-    def blocks(self) -> dict[str, slice]:
-        """Where the atoms of each block are; one named "all" by default."""
-        return dict(self._blocks)
-
-    @property
-    def is_trained(self) -> bool:
-        """Whether every block has learnt from data."""
-        return bool((self.updates > 0).all())
-
-    @property
-    def share(self) -> Tensor:
-        """Share of each atom in its block's activations, [K]; 0 untrained."""
-        share = torch.zeros_like(self.use)
-        for part in self._blocks.values():
-            total = self.use[part].sum()
-            if total > 0:
-                share[part] = self.use[part] / total
-        return share
-
-    def dead_atoms(self) -> list[int]:
-        """Atoms used less than `dead_below` times their block's mean."""
-        share, dead = self.share, []
-        for i, part in enumerate(self._blocks.values()):
-            if self.updates[i]:
-                below = self.dead_below / (part.stop - part.start)
-                found = (share[part] < below).nonzero().flatten()
-                dead += [part.start + k for k in found.tolist()]
-        return dead
 
     def partial_fit(
         self,
@@ -224,8 +183,8 @@ class NMFDictionary(nn.Module):
         Returns
         -------
         float
-            Mean divergence per frame before the update; silent frames do not
-            count.
+            Mean divergence per frame, of each part before its update; silent
+            frames do not count.
 
         Raises
         ------
@@ -346,16 +305,30 @@ class NMFDictionary(nn.Module):
                 f"dictionary has, got {V.shape[2]}."
             )
         frames = pack(V, lengths)
-        return balanced(V.detach().to(self.atoms), frames.valid)
+        rows = balanced(V.detach().to(self.atoms), frames.valid)
+        if self.problem.loss.degree == 0 and len(rows):
+            # log V: zero is taken as the floor, as the encoder does.
+            top = power_of_two(rows.amax(1, keepdim=True))
+            rows = torch.maximum(rows, EPS * top)
+        return rows
 
     @torch.no_grad()
     def learn(self, rows: Tensor, block: str | None = None) -> float:
         """Updates from ``rows``; returns their divergence before, summed."""
         where, columns = self._columns(block)
+        if int(self.updates[where].max()) == 0:
+            self._seed(rows, columns)
+        # Of equal sizes, as the memory is counted in updates.
+        parts = max(1, round(len(rows) / self.frames_per_update))
+        return sum(
+            self._update(part.contiguous(), where, columns)
+            for part in rows.tensor_split(parts)
+        )
+
+    def _update(self, rows: Tensor, where: slice, columns: slice) -> float:
+        """One encoding and one update of the atoms."""
         step = int(self.updates[where].max())
         with torch.autocast(rows.device.type, enabled=False):
-            if step == 0:
-                self._seed(rows, columns)
             W = self.atoms[:, columns].clamp_min(EPS)
             H, info = encode_rows(rows, W, self.problem)
             new = self.statistics.gather(rows, H, W, self.problem.loss)
@@ -379,15 +352,6 @@ class NMFDictionary(nn.Module):
         _, info = encode_rows(rows, W, self.problem)
         return info.losses[-1]
 
-    def snapshot(self) -> dict[str, Tensor]:
-        """A copy of the state, for ``restore``."""
-        return {name: x.clone() for name, x in self.state_dict().items()}
-
-    def restore(self, state: Mapping[str, Tensor]) -> None:
-        """Goes back to a ``snapshot``."""
-        for name, x in state.items():
-            setattr(self, name, x.clone())
-
     def extra_repr(self) -> str:
         """The settings, for print."""
         sizes = {k: x.stop - x.start for k, x in self._blocks.items()}
@@ -395,14 +359,6 @@ class NMFDictionary(nn.Module):
             f"n_bins={self.n_bins}, blocks={sizes}, "
             f"loss={self.problem.loss.name!r}, forgetting={self.forgetting:g}"
         )
-
-    def _columns(self, block: str | None) -> tuple[slice, slice]:
-        """Where a block is, among the blocks and among the atoms."""
-        if block is None:
-            return slice(None), slice(0, self.n_atoms)
-        name = check_known("block", block, self._blocks)
-        i = list(self._blocks).index(name)
-        return slice(i, i + 1), self._blocks[name]
 
     def _seed(self, rows: Tensor, columns: slice) -> None:
         """The first atoms of a block, from its first frames."""
@@ -440,43 +396,3 @@ class NMFDictionary(nn.Module):
             atoms[:, k] = fresh[:, i]
             sums = self.statistics.planted(sums, k, fresh[:, i])
         return atoms, sums
-
-    def _sums(self, columns: slice) -> Sums:
-        rows = columns if self.statistics.square else slice(None)
-        return Sums(
-            self.first[:, columns],
-            self.second[rows, columns],
-            self.use[columns],
-        )
-
-    def _put(self, columns: slice, atoms: Tensor, sums: Sums) -> None:
-        """Writes a block's columns into new buffers."""
-        rows = columns if self.statistics.square else slice(None)
-        for name, where, value in (
-            ("atoms", (slice(None), columns), atoms),
-            ("first", (slice(None), columns), sums.first),
-            ("second", (rows, columns), sums.second),
-            ("use", (columns,), sums.use),
-        ):
-            whole = getattr(self, name).clone()
-            whole[where] = value
-            setattr(self, name, whole)
-
-
-def _slices(
-    n_atoms: int, blocks: Mapping[str, int] | None
-) -> dict[str, slice]:
-    """Where the atoms of each block are."""
-    if blocks is None:
-        return {"all": slice(0, check_int("n_atoms", n_atoms, low=1))}
-    if not isinstance(blocks, Mapping) or not blocks:
-        raise UserError(
-            "`blocks` must map at least one name to a number of atoms, got "
-            f"{blocks!r}."
-        )
-    found, start = {}, 0
-    for name, n in blocks.items():
-        size = check_int(f"blocks[{name!r}]", n, low=1)
-        found[str(name)] = slice(start, start + size)
-        start += size
-    return found

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from leanbrain.checks import (
     UserError,
+    check_fraction,
     check_int,
     check_known,
     check_positive,
@@ -57,13 +58,16 @@ class NMFEnhance(nn.Module):
         this share; 0 makes exactly `max_iter`.
     l1 : float
         Weight of the sum of the dictionary's activations. More takes away
-        more noise, and more speech. Independent of the level for "kl".
+        more noise, and more speech. Independent of the level for "kl" alone:
+        with another loss choose one for your data.
     spectrum_power : float
         Exponent of the magnitude, as in ``NMFFeatures``.
     mask_power : float
         Exponent of the estimated spectra in the masks.
     sources : Sequence of str | None
         Blocks that are the enhanced signal; None: all but one called "noise".
+    quiet : float
+        Share of frames, the quietest, that the noise is learnt from.
     seed : int
         Of the start of the learnt atoms; the global generator is left alone.
 
@@ -89,12 +93,13 @@ class NMFEnhance(nn.Module):
         win_length: float = 25,
         hop_length: float = 10,
         loss: str = "kl",
-        max_iter: int = 100,
+        max_iter: int = 50,
         tol: float = 1e-4,
-        l1: float = 0.0,
+        l1: float = 0.15,
         spectrum_power: float = 1.0,
         mask_power: float = 2.0,
         sources: Sequence[str] | None = None,
+        quiet: float = 0.5,
         seed: int = 0,
     ) -> None:
         super().__init__()
@@ -105,7 +110,13 @@ class NMFEnhance(nn.Module):
         self.problem = Problem.checked(loss, "auto", max_iter, tol, l1, 0.0)
         self.spectrum_power = check_positive("spectrum_power", spectrum_power)
         self.mask_power = check_positive("mask_power", mask_power)
+        self.quiet = check_fraction("quiet", quiet, low_open=True)
         self.seed = check_int("seed", seed)
+        if not torch.is_tensor(getattr(dictionary, "atoms", dictionary)):
+            raise UserError(
+                "`dictionary` must be a tensor [F, K] or have one as `atoms`, "
+                f"got {type(dictionary).__name__}."
+            )
         self.dictionary = dictionary
         self.register_buffer("own_atoms", None)
         if torch.is_tensor(dictionary):
@@ -250,6 +261,9 @@ class NMFEnhance(nn.Module):
         counts = (samples - shift).clamp_min(0) // self.hop + 1
         counts = torch.where(samples > 0, counts, 0)
         spectrum = self._analyse(wavs)
+        if not spectrum.numel():
+            names = [NOISE] if self.noise_atoms else []
+            return {n: wavs.clone() for n in {*self.blocks, *names}}
         masks = self._masks(spectrum.abs(), counts)
         real = _first(samples, wavs.shape[1]).to(wavs.device)
         return {
@@ -264,6 +278,9 @@ class NMFEnhance(nn.Module):
         half = self.n_fft // 2
         padded = nn.functional.pad(wavs, (half, half))
         frames = padded.unfold(1, self.n_fft, self.hop)
+        if not frames.numel():  # which some FFTs refuse
+            empty = frames[..., : self.n_fft // 2 + 1]
+            return torch.complex(empty, empty)
         return torch.fft.rfft(frames * self.window.to(wavs))
 
     def _synthesise(
@@ -305,6 +322,7 @@ class NMFEnhance(nn.Module):
                 self.problem,
                 counts=counts,
                 generator=generator,
+                quiet=self.quiet,
             )
             parts[NOISE] = H[..., W.shape[1] :] @ learnt.mT
         else:
@@ -345,6 +363,7 @@ def _check_wavs(wavs: Tensor, lengths: Tensor | None) -> tuple[Tensor, Tensor]:
         wavs = wavs.masked_fill(~_first(samples, time).to(wavs.device), 0.0)
     if not bool(torch.isfinite(wavs).all()):
         raise UserError(
-            "`wavs` must be finite wherever it is no padding, got NaN or infinity."
+            "`wavs` must be finite wherever it is no padding, got NaN or "
+            "infinity."
         )
     return wavs, samples

@@ -86,9 +86,14 @@ class FrameBlock:
     def _check(self) -> Tensor:
         """Undoes rises; returns which frames are done."""
         now, tol = self._losses(), self.problem.tol
+        level = self.problem.loss.level(self.V)
+        least = least_gain(now, level, tol, self.V.dtype)
+        rounding = least_gain(now, level, 0.0, self.V.dtype)
         gain = self.loss - now
         if self.problem.solver.guarded:
-            rose = ~(gain >= 0)
+            # Not for rounding: it differs with the rows of a product, and
+            # what is restored would differ with what else is in the batch.
+            rose = ~(gain >= -rounding)
             if bool(rose.any()):
                 self.H = torch.where(rose[:, None], self.accepted, self.H)
                 now = torch.where(rose, self.loss, now)
@@ -97,11 +102,6 @@ class FrameBlock:
         self.loss = now
         live = ~self.frozen
         self.total[self.rows[live]] = now[live]
-        level = self.problem.loss.level(self.V)
-        # A rise within rounding is as good as no gain; a greater one, undone,
-        # is followed by plain steps.
-        least = least_gain(now, level, tol, self.V.dtype)
-        rounding = least_gain(now, level, 0.0, self.V.dtype)
         return (gain <= least) & (gain >= -rounding) & (tol > 0)
 
     def _freeze(self, finished: Tensor) -> None:

@@ -9,8 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from leanbrain.chart_style import LIGHT, Theme, dress, new_figure
 from leanbrain.checks import UserError, check_positive
-from leanbrain.pruning.chart_style import LIGHT, Theme, dress, new_figure
 
 __all__ = [
     "activations_figure",
@@ -66,10 +66,7 @@ def centroid_order(
     place = centroids(W).cpu()
     parts = blocks.values() if blocks else [slice(0, len(place))]
     return torch.cat(
-        [
-            part.start + torch.argsort(place[part], stable=True)
-            for part in parts
-        ]
+        [part.start + torch.argsort(place[part], stable=True) for part in parts]
     )
 
 
@@ -211,7 +208,7 @@ def activations_figure(
     order = centroid_order(W, blocks)
     figure = new_figure(6.4, 5.2, theme)
     upper, lower = figure.subplots(2, 1, sharex=True)
-    end = len(V)
+    end = float(len(V))
     if hop_length is not None:
         end = len(V) * check_positive("hop_length", hop_length) / 1000
     spectrum = V.detach().double().cpu().T

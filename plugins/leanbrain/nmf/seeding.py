@@ -12,7 +12,7 @@ __all__ = ["atoms_from_frames", "balanced", "draw_frames", "generator_for"]
 
 # Share of the mean spectrum in an atom made of one frame: entries that are
 # zero by chance would grow back slowly.
-SMOOTH = 0.2
+SMOOTH = 0.05
 
 
 def generator_for(seed: int, step: int) -> torch.Generator:

@@ -9,7 +9,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from leanbrain.checks import UserError, check_int, check_positive
+from leanbrain.checks import (
+    UserError,
+    check_fraction,
+    check_int,
+    check_positive,
+)
 from leanbrain.nmf.info import CHECK_EVERY, Info
 from leanbrain.nmf.inputs import check_factor
 from leanbrain.nmf.problem import Problem
@@ -20,8 +25,6 @@ __all__ = ["semi_supervised", "wiener_masks"]
 
 # Elements of V of the utterances that are worked on together.
 GROUP_ELEMENTS = {"cpu": 1 << 17, "cuda": 1 << 26}
-# The noise starts from the spectrum that this share of frames stays below.
-QUANTILE = 0.2
 
 
 def wiener_masks(parts: Tensor, exponent: float = 1.0) -> Tensor:
@@ -62,11 +65,13 @@ def semi_supervised(
     *,
     counts: Tensor | None = None,
     generator: torch.Generator | None = None,
+    quiet: float = 1.0,
 ) -> tuple[Tensor, Tensor, Info]:
     """Learns further atoms on each item of a batch beside fixed ones.
 
     Multiplicative updates, with which the loss does not rise: of the new
-    atoms, then of all activations. Items are independent problems; each stops
+    atoms, then of all activations; the loss is that of the frames that the
+    atoms are learnt from. Items are independent problems; each stops
     by its own progress. `l1` weighs the activations of the fixed atoms alone:
     it says how much cheaper it is to explain a frame by the new ones.
 
@@ -84,6 +89,9 @@ def semi_supervised(
         Real frames of each item, [B], the first ones; None: all.
     generator : torch.Generator | None
         Of the start, on the CPU, drawn once for all items; None: seed 0.
+    quiet : float
+        Share of frames, those of least level, that the new atoms are learnt
+        from, in (0, 1]. With all, they learn what the loudest source does.
 
     Returns
     -------
@@ -109,6 +117,7 @@ def semi_supervised(
     True
     """
     n_atoms = check_int("n_atoms", n_atoms, low=1)
+    quiet = check_fraction("quiet", quiet, low_open=True)
     if V.dim() != 3:
         raise UserError(f"`V` must be a batch [B, T, F], got {tuple(V.shape)}.")
     W = check_factor("W", W, (V.shape[2], -1)).to(V)
@@ -133,7 +142,9 @@ def semi_supervised(
         for group in _groups(counts.cpu(), V):
             frames = int(counts[group[0]])
             group, part_counts = group.to(V.device), counts[group].to(V.device)
-            part = _Group(V[group, :frames], W, draw, problem, part_counts)
+            part = _Group(
+                V[group, :frames], W, draw, problem, part_counts, quiet
+            )
             part.run()
             H[group, :frames], learnt[group] = part.result()
             traces.append(part.losses)
@@ -170,6 +181,7 @@ class _Group:
         draw: Tensor,
         problem: Problem,
         counts: Tensor,
+        quiet: float,
     ) -> None:
         self.problem, self.loss = problem, problem.loss
         atoms = W.sum(0, keepdim=True)
@@ -181,7 +193,8 @@ class _Group:
         self.scale = power_of_two(V.amax((1, 2), keepdim=True))
         self.back = self.scale / atoms
         self.V = V / self.scale
-        self.N = _start_atoms(self.V, draw, counts)
+        self.weights = _quietest(self.V, counts, quiet).to(V)
+        self.N = _start_atoms(self.V, draw, self.weights)
         if self.loss.degree == 0:
             self.V.clamp_min_(EPS)
         level = self.V.sum(2, keepdim=True) / (W.shape[1] + draw.shape[1])
@@ -227,9 +240,9 @@ class _Group:
         return torch.where(self.real, H, 0.0), N / sums
 
     def _update_atoms(self, known: Tensor) -> None:
-        """The learnt atoms; padding has no say."""
+        """The learnt atoms, from frames of weight one."""
         neg, pos = self._pull(known)
-        H = torch.where(self.valid, self.H, 0.0)
+        H = self.weights * self.H
         down = H.sum(1, keepdim=True) if pos is None else pos.mT @ H
         self.N = self._step(self.N, neg.mT @ H, down)
 
@@ -265,10 +278,10 @@ class _Group:
         """Looks at the loss; returns which items are done."""
         P = torch.baddbmm(known, self.H, self.N.mT).flatten(0, 1)
         rows = self.loss.rows(self.V.flatten(0, 1), P, torch.empty_like(P))
-        rows = rows.view(self.V.shape[:2]).masked_fill(~self.valid[..., 0], 0)
+        rows = rows.view(self.V.shape[:2]) * self.weights[..., 0]
         now = rows.sum(1)
         if self.l1 is not None:
-            cost = torch.where(self.valid, self.l1 * self.S, 0.0)
+            cost = self.weights * self.l1 * self.S
             now = now + cost.sum((1, 2), dtype=torch.float64)
         level = self.V.sum((1, 2), dtype=torch.float64)
         noise = 16 * torch.finfo(self.V.dtype).eps * level
@@ -283,6 +296,7 @@ class _Group:
         """Takes items out of the work."""
         self._store()
         self.items, self.last = self.items[keep], self.last[keep]
+        self.weights = self.weights[keep]
         self.V, self.valid = self.V[keep], self.valid[keep]
         self.S, self.H, self.N = self.S[keep], self.H[keep], self.N[keep]
         if self.l1 is not None:
@@ -293,15 +307,18 @@ class _Group:
             done[self.items] = now
 
 
-def _start_atoms(V: Tensor, draw: Tensor, counts: Tensor) -> Tensor:
-    """What is there even when nobody speaks, times something random.
-
-    Per item and bin the value that a share `QUANTILE` of frames is below.
-    """
+def _quietest(V: Tensor, counts: Tensor, share: float) -> Tensor:
+    """The frames of least level of each item, at least one; bool [B, T, 1]."""
     index = torch.arange(V.shape[1], device=V.device)
-    padding = (index >= counts[:, None]).unsqueeze(-1)
-    ordered = V.masked_fill(padding, torch.inf).sort(1).values
-    rank = (QUANTILE * (counts - 1)).long()[:, None, None]
-    quiet = ordered.gather(1, rank.expand(-1, 1, V.shape[2])).squeeze(1)
-    atoms = (quiet.unsqueeze(-1) + EPS) * (0.5 + draw)
+    padding = index >= counts[:, None]
+    level = V.sum(2).masked_fill(padding, torch.inf)
+    rank = level.argsort(dim=1, stable=True).argsort(dim=1)
+    few = (share * counts).ceil().clamp_min(1)
+    return ((rank < few[:, None]) & ~padding).unsqueeze(-1)
+
+
+def _start_atoms(V: Tensor, draw: Tensor, weights: Tensor) -> Tensor:
+    """Their mean spectrum, each atom times something random, [B, F, n]."""
+    mean = (weights * V).sum(1) / weights.sum(1)
+    atoms = (mean.unsqueeze(-1) + EPS) * (0.5 + draw)
     return (atoms / atoms.sum(1, keepdim=True)).clamp_min(EPS)

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-import torch
-from speechbrain.dataio.dataloader import SaveableDataLoader
 from speechbrain.utils.checkpoints import Checkpointer
 from torch import Tensor
 from tqdm.auto import tqdm
@@ -20,52 +18,15 @@ from leanbrain.checks import (
     check_fraction,
     check_int,
 )
-from leanbrain.nmf.plots import atoms_figure, use_figure
-from leanbrain.nmf.seeding import generator_for
+from leanbrain.nmf.progress import Progress
+from leanbrain.nmf.resuming import batches_of, length_of
 
 if TYPE_CHECKING:
     from leanbrain.nmf.dictionary import NMFDictionary
 
-__all__ = ["Progress", "Training"]
+__all__ = ["Training"]
 
 STATE = "nmf_dictionary"
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far a training is; replaced as a whole, batch by batch.
-
-    Arguments
-    ---------
-    epoch : int
-        Epochs completed.
-    batch : int
-        Batches of the present epoch that have been learnt.
-    step : int
-        Batches in all.
-    total, frames : float
-        Divergence of the present epoch so far, before each update, and the
-        frames that it is of.
-    train, valid : list of float
-        Divergence per frame of every epoch.
-    best : float
-        The lowest validation divergence.
-    stale : int
-        Epochs since then.
-    reason : str
-        Why training ended: "patience" or "max_epochs"; empty before.
-    """
-
-    epoch: int = 0
-    batch: int = 0
-    step: int = 0
-    total: float = 0.0
-    frames: int = 0
-    train: list[float] = field(default_factory=list)
-    valid: list[float] = field(default_factory=list)
-    best: float = float("inf")
-    stale: int = 0
-    reason: str = ""
 
 
 @dataclass
@@ -165,8 +126,18 @@ class Training:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Takes up a saved training."""
-        self.dictionary.load_state_dict(state["dictionary"])
-        self.progress = Progress(**state["progress"])
+        saved, own = state["dictionary"], self.dictionary.state_dict()
+        if {k: x.shape for k, x in saved.items()} != {
+            k: x.shape for k, x in own.items()
+        }:
+            raise UserError(
+                "The checkpoint must hold a dictionary as the one trained "
+                f"here, with {_size(own)}, got one with {_size(saved)}."
+            )
+        self.dictionary.load_state_dict(saved)
+        progress = Progress(**state["progress"])
+        # With more epochs or patience than before it goes on.
+        self.progress = replace(progress, reason=self._reason(progress))
         self.best = {
             name: x.to(self.dictionary.atoms.device)
             for name, x in state["best"].items()
@@ -175,7 +146,6 @@ class Training:
     def _recover(self) -> None:
         if self.checkpointer is None:
             return
-        self.checkpointer.allow_partial_load = True
         add_state(self.checkpointer, STATE, self)
         known = self.checkpointer.recoverables
         if hasattr(self.logger, "_save") and not any(
@@ -192,9 +162,9 @@ class Training:
         done = self.progress.batch
         epoch = self.progress.epoch
         with tqdm(
-            self._batches(epoch, done),
+            batches_of(self.loader, self.dictionary.seed, epoch, done),
             desc=f"dictionary, epoch {epoch + 1}/{self.max_epochs}",
-            total=_length(self.loader),
+            total=length_of(self.loader),
             initial=done,
             unit="batch",
             disable=not self.progress_bar,
@@ -215,40 +185,6 @@ class Training:
                 "`loader` must give at least one frame that is not silent, "
                 "got an epoch without."
             )
-
-    def _batches(self, epoch: int, done: int) -> Iterator[Any]:
-        """The batches of an epoch after those that are done."""
-        for part in (
-            self.loader,
-            getattr(self.loader, "batch_sampler", None),
-            getattr(self.loader, "sampler", None),
-        ):
-            if callable(getattr(part, "set_epoch", None)):
-                part.set_epoch(epoch)
-        skipped = 0
-        if isinstance(self.loader, SaveableDataLoader):
-            # It can skip without loading. What it has itself saved counts
-            # batches that workers loaded ahead, and is ignored once it ran.
-            self.loader._speechbrain_recovery_skip_to = done or None
-            skipped = done
-        generators = _generators(self.loader)
-        for part in generators:
-            part.manual_seed(self._epoch_seed(epoch))
-        # Shuffling without a generator of its own draws its seed from the
-        # global one, when the first batch is asked for.
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self._epoch_seed(epoch))
-            iterator = iter(self.loader)
-            for _ in range(done - skipped):
-                next(iterator, None)
-            first = next(iterator, None)
-        if first is not None:
-            yield first
-            yield from iterator
-
-    def _epoch_seed(self, epoch: int) -> int:
-        generator = generator_for(self.dictionary.seed, epoch)
-        return int(torch.randint(2**31, (), generator=generator))
 
     def _step(self, batch: Any) -> None:
         """Learns from a batch."""
@@ -296,28 +232,27 @@ class Training:
         gained = now < old.best * (1 - self.min_gain)
         if valid is not None and now < old.best:
             self.best = self.dictionary.snapshot()
-        stale = 0 if gained else old.stale + 1
-        epoch = old.epoch + 1
-        reason = ""
-        if stale >= self.patience:
-            reason = "patience"
-        elif epoch >= self.max_epochs:
-            reason = "max_epochs"
-        self.progress = replace(
+        progress = replace(
             old,
-            epoch=epoch,
+            epoch=old.epoch + 1,
             batch=0,
             total=0.0,
             frames=0,
             train=[*old.train, train],
             valid=old.valid if valid is None else [*old.valid, valid],
             best=min(now, old.best),
-            stale=stale,
-            reason=reason,
+            stale=0 if gained else old.stale + 1,
         )
+        self.progress = replace(progress, reason=self._reason(progress))
         self._mark()
         self._log_epoch()
         self._save(end_of_epoch=True)
+
+    def _reason(self, progress: Progress) -> str:
+        """Why training ends here; empty if it does not."""
+        if progress.stale >= self.patience:
+            return "patience"
+        return "max_epochs" if progress.epoch >= self.max_epochs else ""
 
     def _validate(self) -> float | None:
         if self.valid_loader is None:
@@ -336,6 +271,8 @@ class Training:
     def _log_epoch(self) -> None:
         if self.logger is None:
             return
+        from leanbrain.nmf.plots import atoms_figure, use_figure
+
         step, dictionary = self.progress.step, self.dictionary
         if self.progress.valid:
             self.logger.add_scalar(
@@ -361,6 +298,7 @@ class Training:
                 meta={"step": self.progress.step},
                 end_of_epoch=end_of_epoch,
                 num_to_keep=1,
+                importance_keys=[],  # the default list grows at every call
             )
 
     def _mark(self) -> None:
@@ -368,20 +306,10 @@ class Training:
         self._boundary = (self.dictionary.snapshot(), self.progress)
 
 
-def _length(loader: Any) -> int | None:
-    try:
-        return len(loader)
-    except TypeError:
-        return None
-
-
-def _generators(loader: Any) -> list[torch.Generator]:
-    """Those from which a DataLoader shuffles, if it has its own."""
-    batch_sampler = getattr(loader, "batch_sampler", None)
-    parts = (loader, getattr(loader, "sampler", None), batch_sampler)
-    found = [getattr(part, "generator", None) for part in parts]
-    found.append(getattr(getattr(batch_sampler, "sampler", None), "generator", None))
-    return [x for x in found if isinstance(x, torch.Generator)]
+def _size(state: dict[str, Tensor]) -> str:
+    bins, atoms = state["atoms"].shape
+    blocks = len(state["updates"])
+    return f"{bins} bins and {atoms} atoms in {blocks} block(s)"
 
 
 def _groups(names: Sequence[str], count: int) -> dict[str | None, list[int]]:

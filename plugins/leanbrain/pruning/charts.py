@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from leanbrain.pruning.chart_style import (
+from leanbrain.chart_style import (
     LIGHT,
     Theme,
     dress,

@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from leanbrain.pruning.chart_style import DARK, LIGHT, to_svg
+from leanbrain.chart_style import DARK, LIGHT, to_svg
 from leanbrain.pruning.report_charts import Chart, Section
 
 __all__ = ["page"]

@@ -168,7 +168,7 @@ def write_report(
         If a result is missing or broken; the message names the file.
     """
     # matplotlib takes a second to load: only where it draws.
-    from leanbrain.pruning.chart_style import to_png
+    from leanbrain.chart_style import to_png
     from leanbrain.pruning.page import page
     from leanbrain.pruning.report_charts import pictures, sections
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from leanbrain.pruning.chart_style import LIGHT, new_figure
+from leanbrain.chart_style import LIGHT, new_figure
 from leanbrain.pruning.charts import (
     bars_figure,
     curves_figure,

@@ -49,7 +49,7 @@ class FrobeniusHalf(Half):
 def frobenius_rows(V: Tensor, P: Tensor, out: Tensor) -> Tensor:
     """Half the squared distance of every row, float64."""
     torch.sub(V, P, out=out)
-    return out.square_().sum(1, dtype=torch.float64) / 2
+    return out.square_().sum(1).double() / 2
 
 
 def frobenius_split(V: Tensor, H: Tensor, W: Tensor) -> tuple[Tensor, Tensor]:

@@ -27,7 +27,8 @@ class KLHalf(Half):
         for block in side.blocks():
             P, R = side.scratch.pair(block.stop - block.start)
             side.model(X, block, P)
-            torch.div(side.V[block], P, out=R)
+            # In place where P is of no more use: less of the cache.
+            R = torch.div(side.V[block], P, out=P if hess is None else R)
             side.add(neg, R, Y, block)
             if hess is not None:
                 side.add(hess, R.div_(P), Y_ones, block)
@@ -46,7 +47,8 @@ def kl_rows(V: Tensor, P: Tensor, out: Tensor) -> Tensor:
     # log 0 * 0 is NaN: the smallest normal number stands for zero.
     out.clamp_min_(torch.finfo(V.dtype).tiny).log_().mul_(V)
     out.add_(P).sub_(V)
-    return out.sum(1, dtype=torch.float64)
+    # No element is negative, so that float32 is exact enough within a row.
+    return out.sum(1).double()
 
 
 def kl_split(V: Tensor, H: Tensor, W: Tensor) -> tuple[Tensor, Tensor]:

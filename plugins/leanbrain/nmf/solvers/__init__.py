@@ -44,7 +44,7 @@ AUTO_ENCODE: dict[str, Solver] = {
     "is": MU(),
 }
 AUTO_LEARN: dict[str, Solver] = {
-    "kl": Accelerated(growing=60),
+    "kl": Accelerated(relaxation=1.3, growing=30),
     "frobenius": FastMU(),
     "is": MU(),
 }

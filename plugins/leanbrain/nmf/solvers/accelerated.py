@@ -66,18 +66,19 @@ class Accelerated(Solver):
 
     def step(self, half: Half, X: Tensor, memory: Memory) -> Tensor:
         """Extrapolates, takes the relaxed step, restarts where it is uphill."""
-        momentum = memory.get("momentum")
-        if momentum is None:
-            momentum = X.new_zeros(len(X), 1)
+        if not memory:
+            memory["momentum"] = X.new_zeros(len(X), 1)
             memory["age"] = X.new_zeros(len(X), 1)
+        momentum = memory["momentum"]
         ahead = self._extrapolate(X, momentum, memory)
         terms = half.terms(ahead)
-        plain = momentum < 0
-        new = multiplicative(ahead, terms)
-        new = torch.where(plain, new, relaxed(ahead, new, self.relaxation))
+        # Relaxed, but for rows that rest after a rise.
+        length = torch.where(momentum < 0, 1.0, self.relaxation).to(X)
+        new = relaxed(ahead, multiplicative(ahead, terms), length)
         uphill = _slope(ahead, new - X, terms) > 0
-        restart = uphill & (momentum > 0)
-        memory["momentum"] = torch.where(restart, 0.0, momentum + 1)
+        memory["momentum"] = torch.where(
+            uphill & (momentum > 0), 0.0, momentum + 1
+        )
         memory["before"] = X
         memory["age"] = memory["age"] + 1
         return new

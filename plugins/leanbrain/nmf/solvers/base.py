@@ -95,8 +95,6 @@ def multiplicative(X: Tensor, terms: Terms) -> Tensor:
     return X * (ratio if terms.power == 1.0 else ratio.pow(terms.power))
 
 
-def relaxed(X: Tensor, step: Tensor, weight: float) -> Tensor:
-    """Goes `weight` times as far as a step; keeps 1 % of X at least."""
-    if weight == 1.0:
-        return step
-    return torch.maximum(torch.lerp(X, step, weight), 0.01 * X)
+def relaxed(X: Tensor, step: Tensor, length: Tensor) -> Tensor:
+    """Goes `length` times as far as a step, per row; keeps 1 % of X."""
+    return torch.maximum(torch.lerp(X, step, length), 0.01 * X)

@@ -11,6 +11,8 @@ import torch
 from speechbrain.utils.distributed import if_main_process
 
 from leanbrain.checks import UserError
+from leanbrain.nmf.features import NMFFeatures
+from leanbrain.nmf.figures import write_figures
 from leanbrain.pruning.checkpoints import newest_checkpoint
 
 RECOVERABLE = "features"
@@ -49,6 +51,10 @@ def prepare_front_end(hparams, datasets):
         logger=hparams["tensorboard"],
         progress=if_main_process(),
     )
+    if if_main_process() and isinstance(front_end, NMFFeatures):
+        first = datasets["valid"][0]["sig"]
+        folder, board = hparams["output_folder"], hparams["tensorboard"]
+        write_figures(front_end, first, folder, board)
 
 
 def loader(dataset, shuffle):
