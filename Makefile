@@ -13,6 +13,7 @@ PORT ?= 6006
 VENV := .venv
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.stamp
+RIVALS := $(VENV)/.rivals
 DEMO := recipes/MultilingualPrompts/ASR/CTC/demo.py
 TREES := plugins recipes tests
 
@@ -28,11 +29,12 @@ install the package python3-venv" >&2; false; }; }
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo board test unit check lint types doctest format bench clean
+.PHONY: help venv demo board test unit check lint types doctest format bench \
+	bench-nmf clean
 
 help: ## list the targets
 	@echo "make <target>, where <target> is one of:"
-	@sed -n 's/^\([a-z]*\):.*## /\1|/p' $(firstword $(MAKEFILE_LIST)) \
+	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(firstword $(MAKEFILE_LIST)) \
 		| awk -F'|' '{ printf "  %-9s %s\n", $$1, $$2 }'
 	@echo "settings: PYTHON=$(PYTHON) RESULTS=$(RESULTS) DATA=$(DATA) PORT=$(PORT)"
 
@@ -81,6 +83,13 @@ format: $(STAMP) ## mend what `make lint` can mend by itself
 
 bench: $(STAMP) ## measure speed, memory and accuracy (long)
 	$(PY) tests/benchmarks/run_all.py
+
+$(RIVALS): $(STAMP)
+	$(PY) -m pip install --disable-pip-version-check -e ".[bench]"
+	@touch $@
+
+bench-nmf: $(RIVALS) ## NMF against scikit-learn and torchnmf (about 25 minutes, one core)
+	$(PY) tests/benchmarks/bench_nmf.py --json tests/benchmarks/results/nmf.json
 
 clean: ## remove caches and builds; leaves .venv and results
 	rm -rf build dist plugins/*.egg-info .coverage htmlcov

@@ -29,6 +29,8 @@ EXTRAS = {
     # GPL: used by the demo's synthesis only, never a part of the package.
     # One version: the corpus is to be the same everywhere.
     "demo": ["espeakng-loader==0.2.4"],
+    # The rivals of `make bench-nmf`; nothing else needs them.
+    "bench": ["scikit-learn>=1.5", "torchnmf>=0.3.5"],
     # What `make check` runs. Linters are pinned: a new release must not turn
     # an unchanged tree red. The same versions stand in the pre-commit file.
     "dev": [

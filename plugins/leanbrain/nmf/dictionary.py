@@ -89,7 +89,7 @@ class NMFDictionary(DictionaryState):
         blocks: Mapping[str, int] | None = None,
         loss: str = "kl",
         forgetting: float = 0.5,
-        frames_per_update: int = 512,
+        frames_per_update: int = 256,
         seed: int = 0,
         max_iter: int = 20,
         dead_below: float = 0.01,

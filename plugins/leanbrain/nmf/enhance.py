@@ -83,6 +83,9 @@ class NMFEnhance(nn.Module):
     (['noise', 'speech'], True)
     """
 
+    window: Tensor
+    own_atoms: Tensor
+
     def __init__(
         self,
         dictionary: Any,
@@ -193,7 +196,8 @@ class NMFEnhance(nn.Module):
                 f"dictionary (or null for all), got {sources!r}."
             )
         else:
-            kept = [check_known("sources", name, blocks) for name in sources]
+            unique = dict.fromkeys(sources)
+            kept = [check_known("sources", name, blocks) for name in unique]
         if not kept:
             raise UserError(
                 "`dictionary` must have a block that is not called 'noise', "
@@ -255,6 +259,11 @@ class NMFEnhance(nn.Module):
         UserError
             If the waveforms are not as said.
         """
+        if not getattr(self.dictionary, "is_trained", True):
+            raise UserError(
+                "The dictionary must be trained before it can separate: call "
+                "its `fit` or load one, got one with 0 updates."
+            )
         wavs, samples = _check_wavs(wavs, lengths)
         # T = 1 + samples // hop, as SpeechBrain's STFT; nothing has no frame.
         shift = self.n_fft % 2
@@ -262,8 +271,8 @@ class NMFEnhance(nn.Module):
         counts = torch.where(samples > 0, counts, 0)
         spectrum = self._analyse(wavs)
         if not spectrum.numel():
-            names = [NOISE] if self.noise_atoms else []
-            return {n: wavs.clone() for n in {*self.blocks, *names}}
+            names = [NOISE] * bool(self.noise_atoms) + list(self.blocks)
+            return {name: wavs.clone() for name in names}
         masks = self._masks(spectrum.abs(), counts)
         real = _first(samples, wavs.shape[1]).to(wavs.device)
         return {
@@ -348,7 +357,9 @@ def _add(parts: dict[str, Tensor], names: list[str]) -> Tensor:
 def _check_wavs(wavs: Tensor, lengths: Tensor | None) -> tuple[Tensor, Tensor]:
     """Waveforms with silent padding, and their numbers of samples [B]."""
     if not torch.is_tensor(wavs) or wavs.dim() != 2:
-        got = tuple(wavs.shape) if torch.is_tensor(wavs) else type(wavs)
+        got = (
+            tuple(wavs.shape) if torch.is_tensor(wavs) else type(wavs).__name__
+        )
         raise UserError(f"`wavs` must be a tensor [B, time], got {got}.")
     if not wavs.is_floating_point():
         raise UserError(f"`wavs` must be of a floating type, got {wavs.dtype}.")

@@ -23,8 +23,9 @@ from leanbrain.nmf.solvers.base import EPS
 
 __all__ = ["semi_supervised", "wiener_masks"]
 
-# Elements of V of the utterances that are worked on together.
-GROUP_ELEMENTS = {"cpu": 1 << 17, "cuda": 1 << 26}
+# Elements of V of the utterances that are worked on together: on a CPU short
+# ones four times as fast as one by one, while all matrices stay in the cache.
+GROUP_ELEMENTS = {"cpu": 1 << 19, "cuda": 1 << 26}
 
 
 def wiener_masks(parts: Tensor, exponent: float = 1.0) -> Tensor:
