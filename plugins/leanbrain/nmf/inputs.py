@@ -13,8 +13,11 @@ from leanbrain.checks import UserError
 __all__ = ["Frames", "check_factor", "check_penalty", "pack", "valid_frames"]
 
 # SpeechBrain's masks count a frame as real when its index is below length *
-# frames by more than this.
+# frames by more than this,
 LENGTH_MARGIN = 1e-6
+# and so, now and then, one too many: n / frames in float32, times frames, may
+# exceed n by this share of `frames`. That frame may be NaN.
+LENGTH_ROUNDING = 2.0**-23
 
 
 @dataclass
@@ -142,7 +145,7 @@ def valid_frames(lengths: Tensor, batch: int, frames: int) -> Tensor:
             f"`lengths` must be of shape [{batch}], a number per item of the "
             f"batch, got {tuple(lengths.shape)}."
         )
-    lengths = lengths.detach().to(torch.float32)
+    lengths = lengths.detach().to(torch.float64)
     inside = (lengths >= 0) & (lengths <= 1)
     if not bool(inside.all()):
         got = lengths[~inside][0].item()
@@ -150,7 +153,8 @@ def valid_frames(lengths: Tensor, batch: int, frames: int) -> Tensor:
             f"`lengths` must be relative, each in [0, 1], got {got:g}."
         )
     index = torch.arange(frames, device=lengths.device)
-    return index < (lengths * frames - LENGTH_MARGIN).unsqueeze(1)
+    margin = LENGTH_MARGIN + LENGTH_ROUNDING * frames
+    return index < (lengths * frames - margin).unsqueeze(1)
 
 
 def _check_values(rows: Tensor) -> None:

@@ -68,7 +68,9 @@ def test_the_divergence_of_one_batch_falls_at_every_step(loss):
     ).double()
     V = spectra()
     found = [dictionary.partial_fit(V) for _ in range(12)]
-    assert all(b <= a * (1 + 1e-9) for a, b in zip(found, found[1:]))
+    assert all(
+        b <= a * (1 + 1e-9) for a, b in zip(found, found[1:], strict=False)
+    )
     assert found[-1] < 0.9 * found[0]
 
 
@@ -117,10 +119,25 @@ def test_a_hidden_dictionary_is_found(loss):
     assert match.max() < 0.05
 
 
+def test_a_long_batch_is_learnt_in_parts():
+    """Of two utterances as long as a part: as one after the other."""
+    one, two = (trained(frames_per_update=n) for n in (30, 1000))
+    V = spectra(items=2, seed=3)
+    two.load_state_dict(one.state_dict())
+    found = one.partial_fit(V)
+    wanted = (two.partial_fit(V[:1]) + two.partial_fit(V[1:])) / 2
+    assert found == pytest.approx(wanted, rel=1e-12)
+    assert torch.equal(one.atoms, two.atoms)
+    assert torch.equal(one.updates, two.updates)
+
+
 def test_loudness_of_a_recording_does_not_matter():
     V = spectra()
     gain = torch.tensor([1e-3, 1.0, 40.0], dtype=torch.float64)
-    one, two = trained(V=V, steps=5), trained(V=V * gain[:, None, None], steps=5)
+    one, two = (
+        trained(V=V, steps=5),
+        trained(V=V * gain[:, None, None], steps=5),
+    )
     torch.testing.assert_close(one.atoms, two.atoms, rtol=1e-9, atol=1e-12)
 
 
@@ -185,7 +202,7 @@ def test_the_seed_decides_and_the_global_generator_is_left_alone():
     assert torch.equal(torch.get_rng_state(), state)
 
 
-@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("loss", ["kl", "frobenius"])
 def test_a_dead_atom_comes_back_where_frames_are_badly_explained(loss):
     dictionary = trained(loss, steps=9, dead_below=0.05)
     odd = torch.full((1, 30, BINS), 1e-3, dtype=torch.float64)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.colors import to_hex, to_rgb
 
-from leanbrain.pruning.chart_style import DARK, LIGHT, spread, to_png, to_svg
+from leanbrain.chart_style import DARK, LIGHT, spread, to_png, to_svg
 from leanbrain.pruning.charts import (
     Line,
     bars_figure,
@@ -191,7 +191,7 @@ def test_pyplot_stays_out():
     code = (
         "import sys\n"
         "from leanbrain.pruning.charts import overlap_figure\n"
-        "from leanbrain.pruning.chart_style import to_png\n"
+        "from leanbrain.chart_style import to_png\n"
         "to_png(overlap_figure([[1.0]], ['en']))\n"
         "sys.exit('matplotlib.pyplot' in sys.modules)"
     )

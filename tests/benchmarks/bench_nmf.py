@@ -1,0 +1,188 @@
+"""Speed of leanbrain.nmf beside scikit-learn and torchnmf.
+
+One process, one thread, process CPU time; the same V, start and float32 for
+all, loss checks and tolerances off, the loss taken in float64 off the clock.
+Methods are stopped at an equal gap to the best loss known, never at equal
+iterations, and timed in turns. Where it can be, speech is real: see
+--data_folder. The figures name 513 x 2000, rank 40: 1024 points, hop 160, of
+8 kHz speech.
+
+Run: python tests/benchmarks/bench_nmf.py --json out.json
+"""
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import nmf_bench  # noqa: F401  first: it fixes the number of threads
+from nmf_bench.clock import one_thread
+
+from leanbrain.checks import UserError
+from leanbrain.provenance import commit, host_facts, versions
+
+TASKS = [("kl", 20), ("kl", 40), ("frobenius", 20), ("frobenius", 40)]
+RANK = 40
+
+
+def main():
+    """Measures all and writes JSON, tables (.md) and a plot (.png) beside."""
+    options = read_options()
+    try:
+        with one_thread():
+            # After each seed: what was measured survives an interruption.
+            for result, curves in measure(options):
+                if options.json:
+                    write(result, curves, Path(options.json))
+    except UserError as error:
+        sys.exit(f"error: {error}")
+    from nmf_bench.tables import counts, markdown
+
+    print(markdown(result))
+    print(counts(result))
+
+
+def read_options():
+    """The settings; --quick overrides what takes long."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--json", help="file to write the figures to")
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument(
+        "--every",
+        type=int,
+        default=2,
+        help="seeds in which learning is measured with all solvers and peers",
+    )
+    parser.add_argument(
+        "--data_folder",
+        help="folder with prompts/ and digits/ (default: LEANBRAIN_DATA, "
+        "then shared/data beside the checkout, then synthetic speech)",
+    )
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        choices=["encode", "batch", "learn", "flatness", "gemm", "features"],
+        default=["encode", "batch", "learn", "flatness", "gemm", "features"],
+    )
+    parser.add_argument("--quick", action="store_true", help="one minute")
+    options = parser.parse_args()
+    options.long_s, options.optimum, options.flat = 3.0, 1000, 1000
+    if options.quick:
+        options.seeds, options.rounds, options.every = 1, 1, 0
+        options.long_s, options.optimum, options.flat = 0.5, 300, 100
+    return options
+
+
+def measure(options):
+    """All parts; after each seed the figures and the lines of the plot."""
+    from nmf_bench import methods
+    from nmf_bench.data import draw, find_data, splits
+
+    methods.silence_checks()
+    data = find_data(options.data_folder)
+    if data is None:
+        say("no real speech found: synthetic speech, no digits")
+    result = {
+        "benchmark": "nmf",
+        "settings": {k: v for k, v in vars(options).items() if k in KEPT},
+        "data": "prompts" if data else "synthetic",
+        "host": host_facts(),
+        "versions": {**versions(), **peers()},
+        "commit": commit(__file__),
+        **{part: [] for part in options.only if part != "learn"},
+        "learn": {},
+    }
+    curves = {}
+    with tempfile.TemporaryDirectory() as cache:
+        paths = splits(data, cache)
+        speech = [draw(paths, seed) for seed in range(options.seeds)]
+    for seed, drawn in enumerate(speech):
+        say(f"seed {seed}")
+        add_parts(result, drawn, data, seed, options)
+        if "learn" in options.only:
+            curves.update(add_learning(result, drawn.train, seed, options))
+        yield result, curves
+
+
+def add_parts(result, speech, data, seed, options):
+    """What one seed adds to all parts but learning."""
+    from nmf_bench import batches, encoding, machine
+
+    V = speech.train
+    tasks = {
+        "encode": lambda: encoding.frames(speech, seed, options),
+        "batch": lambda: batches.measure(speech, seed, options),
+        "flatness": lambda: machine.flatness(V, RANK, seed, options),
+        "gemm": lambda: machine.gemm(V, RANK, seed, options),
+        "features": lambda: features(data, seed, options),
+    }
+    for part, task in tasks.items():
+        if part in options.only:
+            say(f"  {part}")
+            result[part] += [record for record in [task()] if record]
+
+
+def add_learning(result, V, seed, options):
+    """What one seed adds to learning; the first seed gives the plot."""
+    from nmf_bench import learning
+
+    curves = {}
+    for loss, rank in TASKS:
+        say(f"  learn {loss} {rank}")
+        record = learning.measure(V, rank, loss, seed, options)
+        result["learn"].setdefault(f"{loss}-{rank}", []).append(record)
+        if seed == 0:
+            lines = learning.curves(V, rank, loss, seed, options)
+            curves[f"{loss}-{rank}"] = lines
+    return curves
+
+
+KEPT = ("seeds", "rounds", "every", "quick", "long_s", "optimum", "flat")
+
+
+def features(data, seed, options):
+    """The real-time factor, or nothing and the reason."""
+    try:
+        from nmf_bench.features import measure as measure_features
+
+        if data is None:
+            raise UserError("there is no digits training set.")
+        limit = 200 if options.quick else None
+        return measure_features(data, seed, limit)
+    except (ImportError, UserError) as error:
+        say(f"  features not measured: {error}")
+        return None
+
+
+def peers():
+    """Versions of the peers."""
+    from importlib.metadata import version
+
+    return {name: version(name) for name in ("scikit-learn", "torchnmf")}
+
+
+def say(text):
+    """Progress, with the time of day: not among the results."""
+    print(time.strftime("%X"), text, file=sys.stderr, flush=True)
+
+
+def write(result, curves, path):
+    """Keeps figures, tables and plot under one name."""
+    from nmf_bench.plots import draw as draw_curves
+    from nmf_bench.tables import counts, goals, markdown
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    result["goals"] = goals(result)
+    text = json.dumps(result, indent=1, allow_nan=False)
+    path.write_text(text + "\n", encoding="utf-8")
+    tables = markdown(result) + "\n" + counts(result)
+    path.with_suffix(".md").write_text(tables, encoding="utf-8")
+    if curves:
+        draw_curves(curves, path.with_suffix(".png"))
+
+
+if __name__ == "__main__":
+    main()
