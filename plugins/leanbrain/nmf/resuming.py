@@ -33,7 +33,8 @@ def batches_of(loader: Any, seed: int, epoch: int, done: int) -> Iterator[Any]:
     """
     for part in _parts(loader):
         if callable(set_epoch := getattr(part, "set_epoch", None)):
-            set_epoch(epoch)
+            # As SpeechBrain's EpochCounter does, from 1.
+            set_epoch(epoch + 1)
         generator = getattr(part, "generator", None)
         if isinstance(generator, torch.Generator):
             generator.manual_seed(_seed(seed, epoch))
