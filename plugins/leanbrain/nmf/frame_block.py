@@ -43,6 +43,7 @@ class FrameBlock:
             problem.loss, problem.l1, problem.l2, self.scale, atoms
         )
         self.units = self.scale.double().squeeze(1) ** problem.loss.degree
+        self.level = problem.loss.level(self.V)
         # What is settled goes here; the rest is at work.
         self.done = self.H.clone()
         self.rows = torch.arange(len(V), device=V.device)
@@ -86,9 +87,8 @@ class FrameBlock:
     def _check(self) -> Tensor:
         """Undoes rises; returns which frames are done."""
         now, tol = self._losses(), self.problem.tol
-        level = self.problem.loss.level(self.V)
-        least = least_gain(now, level, tol, self.V.dtype)
-        rounding = least_gain(now, level, 0.0, self.V.dtype)
+        least = least_gain(now, self.level, tol, self.V.dtype)
+        rounding = least_gain(now, self.level, 0.0, self.V.dtype)
         gain = self.loss - now
         if self.problem.solver.guarded:
             # Not for rounding: it differs with the rows of a product, and
@@ -131,6 +131,7 @@ class FrameBlock:
         self.frozen = self.frozen[keep]
         self.rows, self.V, self.H = self.rows[keep], self.V[keep], self.H[keep]
         self.accepted, self.loss = self.accepted[keep], self.loss[keep]
+        self.level = self.level[keep]
         self.memory = {name: x[keep] for name, x in self.memory.items()}
         l1, l2 = self.penalties
         self.penalties = _kept(l1, keep), _kept(l2, keep)
