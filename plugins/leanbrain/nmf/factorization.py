@@ -41,8 +41,9 @@ def nmf(
     loss : str
         "kl", "frobenius" or "is" (see ``encode``).
     solver : str | Solver
-        "auto": multiplicative updates first, then for KL accelerated ones
-        with a guard that undoes a rise of the loss, for Frobenius "fastmu".
+        "auto": multiplicative updates first, then for KL accelerated ones,
+        for Frobenius accelerated "hals", with a guard that undoes a rise of
+        the loss; for "is" multiplicative updates.
         Also "mu", "fastmu", "musom", "bmme", "hals", or an object.
     max_iter : int
         Most iterations, each of W and H.

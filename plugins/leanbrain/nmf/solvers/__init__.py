@@ -12,7 +12,7 @@ from leanbrain.nmf.solvers.accelerated import Accelerated
 from leanbrain.nmf.solvers.base import EPS, Solver
 from leanbrain.nmf.solvers.bmme import BMMe
 from leanbrain.nmf.solvers.fastmu import FastMU
-from leanbrain.nmf.solvers.hals import HALS
+from leanbrain.nmf.solvers.hals import HALS, AcceleratedHALS
 from leanbrain.nmf.solvers.mu import MU
 from leanbrain.nmf.solvers.musom import MUSOM
 
@@ -22,6 +22,7 @@ __all__ = [
     "MUSOM",
     "SOLVERS",
     "Accelerated",
+    "AcceleratedHALS",
     "BMMe",
     "FastMU",
     "HALS",
@@ -45,7 +46,7 @@ AUTO_ENCODE: dict[str, Solver] = {
 }
 AUTO_LEARN: dict[str, Solver] = {
     "kl": Accelerated(relaxation=1.3, growing=30),
-    "frobenius": FastMU(),
+    "frobenius": AcceleratedHALS(),
     "is": MU(),
 }
 

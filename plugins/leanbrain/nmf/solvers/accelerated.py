@@ -14,14 +14,13 @@ from leanbrain.nmf.solvers.base import (
     multiplicative,
     relaxed,
 )
+from leanbrain.nmf.solvers.momentum import rest, restarted, start, weight
 
 __all__ = ["Accelerated"]
 
-# Nesterov's momentum k / (k + 3); a ratio of iterates beyond these bounds
-# says that an entry was at the floor and nothing about where it goes.
-OFFSET, LARGEST = 3.0, 10.0
-# Plain steps after a rise, as many as there are between two looks at the loss.
-REST = 10.0
+# A ratio of iterates beyond this, or below its inverse, says that an entry was
+# at the floor and nothing about where it goes.
+LARGEST = 10.0
 
 
 class Accelerated(Solver):
@@ -66,28 +65,21 @@ class Accelerated(Solver):
 
     def step(self, half: Half, X: Tensor, memory: Memory) -> Tensor:
         """Extrapolates, takes the relaxed step, restarts where it is uphill."""
-        if not memory:
-            memory["momentum"] = X.new_zeros(len(X), 1)
-            memory["age"] = X.new_zeros(len(X), 1)
-        momentum = memory["momentum"]
+        momentum = start(memory, X)
         ahead = self._extrapolate(X, momentum, memory)
         terms = half.terms(ahead)
         # Relaxed, but for rows that rest after a rise.
         length = torch.where(momentum < 0, 1.0, self.relaxation).to(X)
         new = relaxed(ahead, multiplicative(ahead, terms), length)
         uphill = _slope(ahead, new - X, terms) > 0
-        memory["momentum"] = torch.where(
-            uphill & (momentum > 0), 0.0, momentum + 1
-        )
+        memory["momentum"] = restarted(momentum, uphill)
         memory["before"] = X
-        memory["age"] = memory["age"] + 1
+        memory["age"] = memory.get("age", torch.zeros_like(momentum)) + 1
         return new
 
     def undo(self, memory: Memory, rows: Tensor) -> None:
         """Plain steps for the rows whose loss rose and was put back."""
-        memory["momentum"] = torch.where(
-            rows[:, None], -REST, memory["momentum"]
-        )
+        rest(memory, rows)
 
     def _extrapolate(
         self, X: Tensor, momentum: Tensor, memory: Memory
@@ -95,13 +87,11 @@ class Accelerated(Solver):
         before = memory.get("before")
         if before is None:
             return X
-        weight = momentum.clamp_min(0)
-        weight = weight / (weight + OFFSET)
         ratio = (X / before).clamp_(1 / LARGEST, LARGEST).sub_(1)
         if self.growing:
             young = memory["age"] < self.growing
             ratio = torch.where(young, ratio.clamp_min(0), ratio)
-        return ratio.mul_(weight).add_(1).mul_(X).clamp_min_(EPS)
+        return ratio.mul_(weight(momentum)).add_(1).mul_(X).clamp_min_(EPS)
 
 
 def _slope(X: Tensor, move: Tensor, terms: Terms) -> Tensor:

@@ -1,4 +1,4 @@
-"""HALS: exact coordinate descent, an atom at a time."""
+"""HALS: exact coordinate descent, an atom at a time; plain and accelerated."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from torch import Tensor
 from leanbrain.nmf.half import Half
 from leanbrain.nmf.losses.frobenius import FrobeniusHalf
 from leanbrain.nmf.solvers.base import EPS, Memory, Solver
+from leanbrain.nmf.solvers.momentum import rest, restarted, start, weight
 
-__all__ = ["HALS"]
+__all__ = ["HALS", "AcceleratedHALS"]
 
 
 class HALS(Solver):
@@ -25,21 +26,42 @@ class HALS(Solver):
     def step(self, half: Half, X: Tensor, memory: Memory) -> Tensor:
         """One sweep over the atoms."""
         assert isinstance(half, FrobeniusHalf)
-        X = X.clone()
+        # Atoms as rows: each is read and written as a whole.
+        atoms = X.T.contiguous()
+        linear = half.linear if half.l1 is None else half.linear - half.l1
+        linear = linear.T.contiguous()
         curvature = half.gram.diagonal().clamp_min(1e-30)
-        l2 = _columns(half.l2, X)
-        l1 = _columns(half.l1, X)
-        for k in range(X.shape[1]):
-            down = torch.mv(X, half.gram[k])
+        l2 = None if half.l2 is None else half.l2.expand_as(X).T
+        for k, atom in enumerate(atoms):
+            move = linear[k] - half.gram[k] @ atoms
             bend = curvature[k]
-            if l1 is not None:
-                down = down + l1[:, k]
             if l2 is not None:
-                down, bend = down + l2[:, k] * X[:, k], bend + l2[:, k]
-            move = (half.linear[:, k] - down) / bend
-            X[:, k] = (X[:, k] + move).clamp_min(EPS)
-        return X
+                move, bend = move - l2[k] * atom, bend + l2[k]
+            atom.add_(move / bend).clamp_min_(EPS)
+        return atoms.T.contiguous()
 
 
-def _columns(weight: Tensor | None, X: Tensor) -> Tensor | None:
-    return None if weight is None else weight.expand_as(X)
+class AcceleratedHALS(HALS):
+    """A sweep from an extrapolated point, X + a * (X - X_before).
+
+    After Ang and Gillis (arXiv 1805.06604), with Nesterov's a = k / (k + 3)
+    per row, restarted where the step goes back on the move before it
+    (O'Donoghue and Candes, arXiv 1204.3982); the guard undoes a rise.
+    """
+
+    guarded = True
+
+    def step(self, half: Half, X: Tensor, memory: Memory) -> Tensor:
+        """Extrapolates, sweeps, restarts where it is uphill."""
+        momentum = start(memory, X)
+        before = memory.get("before", X)
+        ahead = torch.addcmul(X, weight(momentum), X - before).clamp_min_(EPS)
+        new = super().step(half, ahead, memory)
+        uphill = ((ahead - new) * (new - X)).sum(1, keepdim=True) > 0
+        memory["momentum"] = restarted(momentum, uphill)
+        memory["before"] = X
+        return new
+
+    def undo(self, memory: Memory, rows: Tensor) -> None:
+        """Plain sweeps for the rows whose loss rose and was put back."""
+        rest(memory, rows)
