@@ -91,9 +91,7 @@ def synthesise_corpus(
     return folder
 
 
-def describe(
-    settings: Any, utterances: Sequence[Utterance]
-) -> dict[str, Any]:
+def describe(settings: Any, utterances: Sequence[Utterance]) -> dict[str, Any]:
     """Returns all that decides the audio, as plain containers.
 
     Arguments

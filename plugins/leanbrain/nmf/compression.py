@@ -50,8 +50,8 @@ def root(H: Tensor, exponent: float = 1 / 3, floor: float = 1e-6) -> Tensor:
 
     Example
     -------
-    >>> root(torch.tensor([8.0]))
-    tensor([2.0000])
+    >>> root(torch.tensor([8.0]), floor=0.0)
+    tensor([2.])
     """
     return (H + floor).pow(exponent)
 

@@ -5,36 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import torch
 from torch import Tensor
 
-from leanbrain.checks import UserError, check_fraction, check_int
-from leanbrain.nmf.dictionary_state import DictionaryState, block_slices
-from leanbrain.nmf.encoding import encode_rows
-from leanbrain.nmf.half import Scratch
-from leanbrain.nmf.inputs import pack
-from leanbrain.nmf.losses.base import row_losses
+from leanbrain.checks import UserError, check_int
+from leanbrain.nmf.dictionary_state import block_slices
+from leanbrain.nmf.dictionary_updates import DictionaryUpdates
 from leanbrain.nmf.problem import Problem
-from leanbrain.nmf.scaling import power_of_two
-from leanbrain.nmf.seeding import (
-    atoms_from_frames,
-    balanced,
-    draw_frames,
-    generator_for,
-)
-from leanbrain.nmf.solvers.base import EPS
-from leanbrain.nmf.statistics import STATISTICS, Sums, sum_to_one
 
 if TYPE_CHECKING:
     from leanbrain.nmf.progress import Progress
 
 __all__ = ["NMFDictionary"]
 
-# Updates of a block between two looks for dead atoms.
-LOOK_EVERY = 10
 
-
-class NMFDictionary(DictionaryState):
+class NMFDictionary(DictionaryUpdates):
     """Atoms W [F, K] that are learnt from mini-batches of spectra.
 
     A batch is encoded with the present atoms, its sums are added to those of
@@ -74,6 +58,7 @@ class NMFDictionary(DictionaryState):
 
     Example
     -------
+    >>> import torch
     >>> dictionary = NMFDictionary(5, n_atoms=2)
     >>> V = torch.rand(3, 20, 5, generator=torch.Generator().manual_seed(0))
     >>> losses = [dictionary.partial_fit(V) for _ in range(10)]
@@ -98,16 +83,11 @@ class NMFDictionary(DictionaryState):
         super().__init__(
             check_int("n_bins", n_bins, low=1),
             block_slices(n_atoms, blocks),
-            STATISTICS[loss],
-            check_int("seed", seed, low=0),
-            check_fraction("dead_below", dead_below, high_open=True),
-        )
-        self.problem = problem
-        self.frames_per_update = check_int(
-            "frames_per_update", frames_per_update, low=1
-        )
-        self.forgetting = check_fraction(
-            "forgetting", forgetting, high_open=True
+            problem,
+            forgetting,
+            frames_per_update,
+            seed,
+            dead_below,
         )
 
     @classmethod
@@ -191,12 +171,7 @@ class NMFDictionary(DictionaryState):
         UserError
             If an argument is not as said, or all frames are silent.
         """
-        rows = self.rows(V, lengths)
-        if not len(rows):
-            raise UserError(
-                "`V` must have at least one real frame that is not silent, "
-                f"got {tuple(V.shape)} with none."
-            )
+        rows = self._some_rows(V, lengths)
         return self.learn(rows, block) / len(rows)
 
     def divergence(
@@ -206,13 +181,17 @@ class NMFDictionary(DictionaryState):
         block: str | None = None,
     ) -> float:
         """As ``partial_fit``, but learns nothing."""
+        rows = self._some_rows(V, lengths)
+        return self.total(rows, block) / len(rows)
+
+    def _some_rows(self, V: Tensor, lengths: Tensor | None) -> Tensor:
         rows = self.rows(V, lengths)
         if not len(rows):
             raise UserError(
                 "`V` must have at least one real frame that is not silent, "
                 f"got {tuple(V.shape)} with none."
             )
-        return self.total(rows, block) / len(rows)
+        return rows
 
     def fit(
         self,
@@ -292,66 +271,6 @@ class NMFDictionary(DictionaryState):
             progress_bar=progress,
         ).run()
 
-    @torch.no_grad()
-    def rows(self, V: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """Checked, balanced frames [N, F] without the silent ones."""
-        if torch.is_tensor(V) and V.dim() != 3:
-            raise UserError(
-                f"`V` must be a batch [B, T, F], got {tuple(V.shape)}."
-            )
-        if torch.is_tensor(V) and V.shape[2] != self.n_bins:
-            raise UserError(
-                f"`V` must have {self.n_bins} frequency bins, as the "
-                f"dictionary has, got {V.shape[2]}."
-            )
-        frames = pack(V, lengths)
-        rows = balanced(V.detach().to(self.atoms), frames.valid)
-        if self.problem.loss.degree == 0 and len(rows):
-            # log V: zero is taken as the floor, as the encoder does.
-            top = power_of_two(rows.amax(1, keepdim=True))
-            rows = torch.maximum(rows, EPS * top)
-        return rows
-
-    @torch.no_grad()
-    def learn(self, rows: Tensor, block: str | None = None) -> float:
-        """Updates from ``rows``; returns their divergence before, summed."""
-        where, columns = self._columns(block)
-        if int(self.updates[where].max()) == 0:
-            self._seed(rows, columns)
-        # Of equal sizes, as the memory is counted in updates.
-        parts = max(1, round(len(rows) / self.frames_per_update))
-        return sum(
-            self._update(part.contiguous(), where, columns)
-            for part in rows.tensor_split(parts)
-        )
-
-    def _update(self, rows: Tensor, where: slice, columns: slice) -> float:
-        """One encoding and one update of the atoms."""
-        step = int(self.updates[where].max())
-        with torch.autocast(rows.device.type, enabled=False):
-            W = self.atoms[:, columns].clamp_min(EPS)
-            H, info = encode_rows(rows, W, self.problem)
-            new = self.statistics.gather(rows, H, W, self.problem.loss)
-            sums = self._sums(columns).decayed(self.forgetting, new)
-            atoms, c = sum_to_one(self.statistics.update(W, sums))
-            sums = self.statistics.rescaled(sums, c)
-            if (step + 1) % LOOK_EVERY == 0:
-                generator = generator_for(self.seed, step * 7919 + 2)
-                atoms, sums = self._revived(rows, H, W, atoms, sums, generator)
-            self._put(columns, atoms, sums)
-        updates = self.updates.clone()
-        updates[where] += 1
-        self.updates = updates
-        return info.losses[-1]
-
-    @torch.no_grad()
-    def total(self, rows: Tensor, block: str | None = None) -> float:
-        """The divergence of ``rows``, summed."""
-        _, columns = self._columns(block)
-        W = self.atoms[:, columns].clamp_min(EPS)
-        _, info = encode_rows(rows, W, self.problem)
-        return info.losses[-1]
-
     def extra_repr(self) -> str:
         """The settings, for print."""
         sizes = {k: x.stop - x.start for k, x in self._blocks.items()}
@@ -359,40 +278,3 @@ class NMFDictionary(DictionaryState):
             f"n_bins={self.n_bins}, blocks={sizes}, "
             f"loss={self.problem.loss.name!r}, forgetting={self.forgetting:g}"
         )
-
-    def _seed(self, rows: Tensor, columns: slice) -> None:
-        """The first atoms of a block, from its first frames."""
-        generator = generator_for(self.seed, columns.start * 7919 + 1)
-        count = columns.stop - columns.start
-        # By the square root of their level: not pauses alone, not the
-        # loudest vowels alone.
-        picked = draw_frames(rows.sum(1).sqrt(), count, generator)
-        atoms = self.atoms.clone()
-        atoms[:, columns] = atoms_from_frames(rows, picked, generator)
-        self.atoms = atoms
-
-    def _revived(
-        self,
-        rows: Tensor,
-        H: Tensor,
-        W: Tensor,
-        atoms: Tensor,
-        sums: Sums,
-        generator: torch.Generator,
-    ) -> tuple[Tensor, Sums]:
-        """Dead atoms replaced by frames drawn by their divergence."""
-        dead = sums.use < self.dead_below * sums.use.mean()
-        indices = dead.nonzero().flatten().tolist()
-        if not indices:
-            return atoms, sums
-        scratch = Scratch(rows)
-        loss = row_losses(self.problem.loss, rows, H, W, scratch).clamp_min(0)
-        if not bool(loss.sum() > 0):
-            return atoms, sums
-        picked = draw_frames(loss, len(indices), generator)
-        fresh = atoms_from_frames(rows, picked, generator)
-        atoms = atoms.clone()
-        for i, k in enumerate(indices):
-            atoms[:, k] = fresh[:, i]
-            sums = self.statistics.planted(sums, k, fresh[:, i])
-        return atoms, sums

@@ -13,13 +13,14 @@ from leanbrain.checks import (
     UserError,
     check_fraction,
     check_int,
-    check_known,
     check_positive,
 )
+from leanbrain.nmf.blocks import check_blocks, check_dictionary
 from leanbrain.nmf.encoding import encode_rows
-from leanbrain.nmf.inputs import check_factor, valid_frames
+from leanbrain.nmf.framing import Framing, check_wavs, leading
 from leanbrain.nmf.problem import Problem
-from leanbrain.nmf.separation import semi_supervised, wiener_masks
+from leanbrain.nmf.semi_supervised import semi_supervised
+from leanbrain.nmf.separation import wiener_masks
 
 __all__ = ["NMFEnhance"]
 
@@ -83,7 +84,6 @@ class NMFEnhance(nn.Module):
     (['noise', 'speech'], True)
     """
 
-    window: Tensor
     own_atoms: Tensor
 
     def __init__(
@@ -106,8 +106,7 @@ class NMFEnhance(nn.Module):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        self.n_fft = check_int("n_fft", n_fft, low=2)
-        self._frame(sample_rate, win_length, hop_length)
+        self.framing = Framing(sample_rate, n_fft, win_length, hop_length)
         self.noise_atoms = check_int("noise_atoms", noise_atoms, low=0)
         self.max_iter = check_int("max_iter", max_iter, low=1)
         self.problem = Problem.checked(loss, "auto", max_iter, tol, l1, 0.0)
@@ -125,31 +124,8 @@ class NMFEnhance(nn.Module):
         if torch.is_tensor(dictionary):
             self.dictionary = None
             self.own_atoms = dictionary.detach().clone()
-        self._check_dictionary()
+        check_dictionary(self.atoms, self.blocks, self.framing.n_fft // 2 + 1)
         self.sources = self._check_sources(sources)
-
-    def _frame(self, rate: int, win_length: float, hop_length: float) -> None:
-        rate = check_int("sample_rate", rate, low=1)
-        win = check_positive("win_length", win_length)
-        hop = check_positive("hop_length", hop_length)
-        # As SpeechBrain's STFT rounds them.
-        self.win, self.hop = round(rate / 1000 * win), round(rate / 1000 * hop)
-        if not 2 <= self.win <= self.n_fft:
-            raise UserError(
-                f"`win_length` must be 2 to n_fft = {self.n_fft} samples, got "
-                f"{self.win} ({win:g} ms)."
-            )
-        if not 1 <= self.hop <= self.win // 2:
-            raise UserError(
-                "`hop_length` must be at least a sample and at most half of "
-                f"`win_length` ({self.win} samples), got {self.hop} samples "
-                f"({hop:g} ms)."
-            )
-        window = torch.hamming_window(self.win, dtype=torch.float64)
-        left = (self.n_fft - self.win) // 2
-        right = self.n_fft - self.win - left
-        window = nn.functional.pad(window, (left, right))
-        self.register_buffer("window", window, persistent=False)
 
     @property
     def atoms(self) -> Tensor:
@@ -164,40 +140,12 @@ class NMFEnhance(nn.Module):
         blocks = getattr(self.dictionary, "blocks", None)
         return dict(blocks or {"speech": slice(0, self.atoms.shape[1])})
 
-    def _check_dictionary(self) -> None:
-        atoms = self.atoms
-        bins = self.n_fft // 2 + 1
-        if atoms.dim() != 2 or atoms.shape[0] != bins:
-            raise UserError(
-                f"`dictionary` must have n_fft // 2 + 1 = {bins} bins (rows), "
-                f"got {tuple(atoms.shape)}."
-            )
-        check_factor("dictionary", atoms, (bins, -1))
-        empty = int((atoms.sum(0) == 0).sum())
-        if empty:
-            raise UserError(
-                f"`dictionary` must have no atom of zeros, got {empty}."
-            )
-        columns = torch.arange(atoms.shape[1])
-        covered = torch.cat([columns[s] for s in self.blocks.values()])
-        if not torch.equal(covered.sort().values, columns):
-            raise UserError(
-                "`dictionary` must have every atom in exactly one block, got "
-                f"{self.blocks} for {len(columns)} atoms."
-            )
-
     def _check_sources(self, sources: Sequence[str] | None) -> list[str]:
         blocks = self.blocks
-        if sources is None:
-            kept = [name for name in blocks if name != NOISE]
-        elif isinstance(sources, str) or not sources:
-            raise UserError(
-                "`sources` must be a list of at least one block of the "
-                f"dictionary (or null for all), got {sources!r}."
-            )
-        else:
-            unique = dict.fromkeys(sources)
-            kept = [check_known("sources", name, blocks) for name in unique]
+        chosen = check_blocks("sources", sources, blocks)
+        if chosen is not None:
+            return list(dict.fromkeys(chosen))
+        kept = [name for name in blocks if name != NOISE]
         if not kept:
             raise UserError(
                 "`dictionary` must have a block that is not called 'noise', "
@@ -264,58 +212,21 @@ class NMFEnhance(nn.Module):
                 "The dictionary must be trained before it can separate: call "
                 "its `fit` or load one, got one with 0 updates."
             )
-        wavs, samples = _check_wavs(wavs, lengths)
-        # T = 1 + samples // hop, as SpeechBrain's STFT; nothing has no frame.
-        shift = self.n_fft % 2
-        counts = (samples - shift).clamp_min(0) // self.hop + 1
-        counts = torch.where(samples > 0, counts, 0)
-        spectrum = self._analyse(wavs)
+        wavs, samples = check_wavs(wavs, lengths)
+        counts = self.framing.count(samples)
+        spectrum = self.framing.analyse(wavs)
         if not spectrum.numel():
             names = [NOISE] * bool(self.noise_atoms) + list(self.blocks)
             return {name: wavs.clone() for name in names}
         masks = self._masks(spectrum.abs(), counts)
-        real = _first(samples, wavs.shape[1]).to(wavs.device)
+        real = leading(samples, wavs.shape[1]).to(wavs.device)
+        synthesise = self.framing.synthesise
         return {
             name: torch.where(
-                real, self._synthesise(spectrum * mask, counts, wavs), 0.0
+                real, synthesise(spectrum * mask, counts, wavs), 0.0
             )
             for name, mask in masks.items()
         }
-
-    def _analyse(self, wavs: Tensor) -> Tensor:
-        """Short-time spectra [B, T, F] about every `hop`-th sample."""
-        half = self.n_fft // 2
-        padded = nn.functional.pad(wavs, (half, half))
-        frames = padded.unfold(1, self.n_fft, self.hop)
-        if not frames.numel():  # which some FFTs refuse
-            empty = frames[..., : self.n_fft // 2 + 1]
-            return torch.complex(empty, empty)
-        return torch.fft.rfft(frames * self.window.to(wavs))
-
-    def _synthesise(
-        self, spectrum: Tensor, counts: Tensor, wavs: Tensor
-    ) -> Tensor:
-        """Least squares inverse of ``_analyse`` from the real frames alone.
-
-        torch.istft divides by the windows of the padding's frames as well,
-        with which the end of an utterance would depend on the batch.
-        """
-        window = self.window.to(wavs)
-        valid = _first(counts, spectrum.shape[1]).to(wavs).unsqueeze(-1)
-        frames = torch.fft.irfft(spectrum, self.n_fft) * window * valid
-        signal = self._overlap_add(frames)
-        weight = self._overlap_add(window.square() * valid)
-        half, time = self.n_fft // 2, wavs.shape[1]
-        signal, weight = (x[:, half : half + time] for x in (signal, weight))
-        # Zero only in the padding.
-        return torch.where(weight > 0, signal / weight, 0.0)
-
-    def _overlap_add(self, frames: Tensor) -> Tensor:
-        """[B, T, n_fft] -> [B, n_fft + (T - 1) * hop]."""
-        length = self.n_fft + (frames.shape[1] - 1) * self.hop
-        return nn.functional.fold(
-            frames.mT, (1, length), (1, self.n_fft), stride=(1, self.hop)
-        )[:, 0, 0]
 
     def _masks(self, magnitude: Tensor, counts: Tensor) -> dict[str, Tensor]:
         """A mask [B, T, F] by source."""
@@ -335,7 +246,7 @@ class NMFEnhance(nn.Module):
             )
             parts[NOISE] = H[..., W.shape[1] :] @ learnt.mT
         else:
-            valid = _first(counts, V.shape[1]).to(V.device)
+            valid = leading(counts, V.shape[1]).to(V.device)
             H = V.new_zeros(*V.shape[:2], W.shape[1])
             H[valid], _ = encode_rows(V[valid], W, self.problem)
         for name, columns in self.blocks.items():
@@ -345,36 +256,5 @@ class NMFEnhance(nn.Module):
         return dict(zip(parts, masks, strict=True))
 
 
-def _first(counts: Tensor, size: int) -> Tensor:
-    """The first `counts` of `size`, bool [B, size]."""
-    return torch.arange(size, device=counts.device) < counts[:, None]
-
-
 def _add(parts: dict[str, Tensor], names: list[str]) -> Tensor:
     return torch.stack([parts[name] for name in names]).sum(0)
-
-
-def _check_wavs(wavs: Tensor, lengths: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Waveforms with silent padding, and their numbers of samples [B]."""
-    if not torch.is_tensor(wavs) or wavs.dim() != 2:
-        got = (
-            tuple(wavs.shape) if torch.is_tensor(wavs) else type(wavs).__name__
-        )
-        raise UserError(f"`wavs` must be a tensor [B, time], got {got}.")
-    if not wavs.is_floating_point():
-        raise UserError(f"`wavs` must be of a floating type, got {wavs.dtype}.")
-    if wavs.dtype in (torch.float16, torch.bfloat16):
-        wavs = wavs.float()
-    batch, time = wavs.shape
-    samples = torch.full((batch,), time)
-    if lengths is not None:
-        valid_frames(lengths, batch, 1)  # checks them
-        # Rounded: n / time * time in float32 is n only nearly.
-        samples = (lengths.detach().cpu().double() * time).round().long()
-        wavs = wavs.masked_fill(~_first(samples, time).to(wavs.device), 0.0)
-    if not bool(torch.isfinite(wavs).all()):
-        raise UserError(
-            "`wavs` must be finite wherever it is no padding, got NaN or "
-            "infinity."
-        )
-    return wavs, samples

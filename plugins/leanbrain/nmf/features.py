@@ -13,21 +13,23 @@ from speechbrain.processing.features import (
     spectral_magnitude,
 )
 from speechbrain.utils.autocast import fwd_default_precision
-from torch import Tensor, nn
+from torch import Tensor
 
-from leanbrain.checks import UserError, check_callable, check_int, check_known
+from leanbrain.checks import UserError, check_callable, check_int
+from leanbrain.nmf.blocks import check_blocks
 from leanbrain.nmf.compression import log1p
 from leanbrain.nmf.dictionary import NMFDictionary
 from leanbrain.nmf.encoding import encode_rows
 from leanbrain.nmf.inputs import Frames, pack, valid_frames
 from leanbrain.nmf.problem import Problem
-from leanbrain.nmf.solvers.base import EPS, Solver
+from leanbrain.nmf.solvers.base import Solver
+from leanbrain.nmf.tuning import TunedDictionary
 from leanbrain.nmf.unrolled import encode_unrolled
 
 __all__ = ["NMFFeatures"]
 
 
-class NMFFeatures(nn.Module):
+class NMFFeatures(TunedDictionary):
     """Activations of a dictionary, where a recipe says `compute_features`.
 
     In place of ``speechbrain.lobes.features.Fbank``; the number of atoms is
@@ -36,10 +38,9 @@ class NMFFeatures(nn.Module):
     stream give the same features as the whole.
 
     With `tuned_atoms` the last atoms are parameters, trained with the network
-    behind: activations are found without gradients first, then `unrolled`
-    further updates carry the gradient (see ``encode_unrolled``). List the
-    module among the Brain's modules then. A tuned atom is a softmax of its
-    parameters: no optimizer step can make it negative or change its sum.
+    behind (see ``TunedDictionary``): activations are found without gradients
+    first, then `unrolled` further updates carry the gradient (see
+    ``encode_unrolled``). List the module among the Brain's modules then.
 
     Arguments
     ---------
@@ -115,7 +116,6 @@ class NMFFeatures(nn.Module):
         tuned_atoms: int = 0,
         unrolled: int = 10,
     ) -> None:
-        super().__init__()
         bins = check_int("n_fft", n_fft, low=2) // 2 + 1
         if dictionary is None:
             dictionary = NMFDictionary(bins, n_atoms, loss=loss)
@@ -124,7 +124,7 @@ class NMFFeatures(nn.Module):
                 f"`dictionary` must have n_fft // 2 + 1 = {bins} bins, got "
                 f"{dictionary.atoms.shape[0]}."
             )
-        self.dictionary = dictionary
+        super().__init__(dictionary, tuned_atoms)
         self.problem = Problem.checked(loss, solver, max_iter, tol, l1, 0.0)
         self.loss, self.unrolled = loss, check_int("unrolled", unrolled, low=1)
         self.compression = check_callable("compression", compression)
@@ -135,7 +135,6 @@ class NMFFeatures(nn.Module):
             win_length=win_length,
             hop_length=hop_length,
         )
-        self._tune(tuned_atoms)
         kept = self._kept_columns(keep)
         self.register_buffer("columns", kept, persistent=False)
         self.deltas, self.context = deltas, context
@@ -144,47 +143,13 @@ class NMFFeatures(nn.Module):
         width = 1 + left_frames + right_frames if context else 1
         self.n_out = len(kept) * (3 if deltas else 1) * width
 
-    def _tune(self, tuned_atoms: int) -> None:
-        n_atoms = self.dictionary.atoms.shape[1]
-        tuned = check_int("tuned_atoms", tuned_atoms, low=-1)
-        if tuned > n_atoms:
-            raise UserError(
-                f"`tuned_atoms` must be at most {n_atoms}, the number of "
-                f"atoms, got {tuned}."
-            )
-        self.tuned_atoms = n_atoms if tuned == -1 else tuned
-        self.log_atoms: nn.Parameter | None = None
-        if self.tuned_atoms:
-            self.log_atoms = nn.Parameter(self._log_of_dictionary())
-
-    def _log_of_dictionary(self) -> Tensor:
-        atoms = self.dictionary.atoms.detach()
-        return (
-            atoms[:, atoms.shape[1] - self.tuned_atoms :].clamp_min(EPS).log()
-        )
-
     def _kept_columns(self, keep: Sequence[str] | None) -> Tensor:
         every = torch.arange(self.dictionary.atoms.shape[1])
-        if keep is None:
-            return every
-        if isinstance(keep, str) or not keep:
-            raise UserError(
-                "`keep` must be a list of at least one block of the "
-                f"dictionary (or null for all), got {keep!r}."
-            )
         blocks = self.dictionary.blocks
-        return torch.cat(
-            [every[blocks[check_known("keep", k, blocks)]] for k in keep]
-        )
-
-    @property
-    def atoms(self) -> Tensor:
-        """The dictionary in use, [F, K]; gradients reach the tuned atoms."""
-        atoms = self.dictionary.atoms
-        if self.log_atoms is None:
-            return atoms
-        tuned = self.log_atoms.softmax(0)
-        return torch.cat([atoms[:, : -self.tuned_atoms], tuned], 1)
+        chosen = check_blocks("keep", keep, blocks)
+        if chosen is None:
+            return every
+        return torch.cat([every[blocks[name]] for name in chosen])
 
     def fit(self, loader: Any, valid_loader: Any = None, **options: Any) -> Any:
         """Trains the dictionary on the audio of SpeechBrain batches.
@@ -206,12 +171,6 @@ class NMFFeatures(nn.Module):
         )
         self.start_tuning()
         return result
-
-    def start_tuning(self) -> None:
-        """Sets the tuned atoms to those of the dictionary; ``fit`` does."""
-        if self.log_atoms is not None:
-            with torch.no_grad():
-                self.log_atoms.copy_(self._log_of_dictionary())
 
     def _batch_spectrum(self, batch: Any) -> tuple[Tensor, Tensor]:
         wavs, lengths = batch.sig

@@ -17,9 +17,9 @@ from torch import Tensor
 
 __all__ = ["Columns", "Half", "Rows", "Scratch", "Terms", "blocks"]
 
-# Elements of V that are worked on at once. On a CPU a block and its two
-# scratch matrices then stay within the last cache level.
-BLOCK_ELEMENTS = {"cpu": 1 << 20, "cuda": 1 << 26}
+# Elements of V that are worked on at once: a megabyte in float32, so that a
+# block and the scratch it is worked on with stay in a processor's cache.
+BLOCK_ELEMENTS = {"cpu": 1 << 18, "cuda": 1 << 26}
 
 
 @dataclass

@@ -12,14 +12,11 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from leanbrain.checkpointing import add_state
-from leanbrain.checks import (
-    UserError,
-    check_callable,
-    check_fraction,
-    check_int,
-)
+from leanbrain.checks import UserError, check_fraction, check_int
+from leanbrain.nmf.block_frames import BlockFrames
 from leanbrain.nmf.progress import Progress
 from leanbrain.nmf.resuming import batches_of, length_of
+from leanbrain.nmf.training_log import TrainingLog
 
 if TYPE_CHECKING:
     from leanbrain.nmf.dictionary import NMFDictionary
@@ -71,30 +68,16 @@ class Training:
     progress_bar: bool
 
     def __post_init__(self) -> None:
-        check_callable("spectrum", self.spectrum)
+        self.frames = BlockFrames(self.dictionary, self.spectrum, self.block_of)
         check_int("max_epochs", self.max_epochs, low=1)
         check_int("patience", self.patience, low=1)
         check_fraction("min_gain", self.min_gain, high_open=True)
-        if self.block_of is not None:
-            check_callable("block_of", self.block_of)
-        elif len(self.dictionary.blocks) > 1:
-            raise UserError(
-                "`block_of` must say which block each utterance is for when "
-                "the dictionary has several, got None with blocks "
-                f"{', '.join(self.dictionary.blocks)}."
-            )
         if not (self.save_every_min >= 0):
             raise UserError(
                 "`save_every_min` must be a number >= 0, got "
                 f"{self.save_every_min!r}."
             )
-        for name in ("add_scalar", "add_figure"):
-            if self.logger is not None and not hasattr(self.logger, name):
-                raise UserError(
-                    "`logger` must be a TensorBoardLogger of leanbrain or "
-                    f"have its method {name}, got "
-                    f"{type(self.logger).__name__}."
-                )
+        self.log = TrainingLog(self.logger)
         self.progress = Progress()
         self.best: dict[str, Tensor] = {}
         self._mark()
@@ -188,7 +171,7 @@ class Training:
 
     def _step(self, batch: Any) -> None:
         """Learns from a batch."""
-        total, frames = self._over_blocks(batch, self.dictionary.learn)
+        total, frames = self.frames.apply(batch, self.dictionary.learn)
         old = self.progress
         self.progress = replace(
             old,
@@ -198,36 +181,16 @@ class Training:
             frames=old.frames + frames,
         )
         self._mark()
-        if self.logger is not None and frames:
-            step = self.progress.step
-            self.logger.add_scalar("train/divergence", total / frames, step)
-
-    def _over_blocks(
-        self, batch: Any, work: Callable[[Tensor, str | None], float]
-    ) -> tuple[float, int]:
-        """Applies a function to the frames of every block in a batch."""
-        V, lengths = self.spectrum(batch)
-        if self.block_of is None:
-            groups: dict[str | None, list[int]] = {None: []}
-        else:
-            groups = _groups(self.block_of(batch), len(V))
-        total, frames = 0.0, 0
-        for name, items in groups.items():
-            part = V if name is None else V[items]
-            share = lengths
-            if name is not None and lengths is not None:
-                share = lengths[items]
-            rows = self.dictionary.rows(part, share)
-            if len(rows):
-                total += work(rows, name)
-                frames += len(rows)
-        return total, frames
+        if frames:
+            self.log.batch(total / frames, self.progress.step)
 
     def _end_epoch(self) -> None:
         """Validates, decides whether to go on, logs and saves."""
         old = self.progress
         train = old.total / old.frames
-        valid = self._validate()
+        valid = None
+        if self.valid_loader is not None:
+            valid = self.frames.mean(self.valid_loader)
         now = train if valid is None else valid
         gained = now < old.best * (1 - self.min_gain)
         if valid is not None and now < old.best:
@@ -245,7 +208,7 @@ class Training:
         )
         self.progress = replace(progress, reason=self._reason(progress))
         self._mark()
-        self._log_epoch()
+        self.log.epoch(self.dictionary, self.progress)
         self._save(end_of_epoch=True)
 
     def _reason(self, progress: Progress) -> str:
@@ -253,44 +216,6 @@ class Training:
         if progress.stale >= self.patience:
             return "patience"
         return "max_epochs" if progress.epoch >= self.max_epochs else ""
-
-    def _validate(self) -> float | None:
-        if self.valid_loader is None:
-            return None
-        total, frames = 0.0, 0
-        for batch in self.valid_loader:
-            more, count = self._over_blocks(batch, self.dictionary.total)
-            total, frames = total + more, frames + count
-        if not frames:
-            raise UserError(
-                "`valid_loader` must give at least one frame that is not "
-                "silent, got none."
-            )
-        return total / frames
-
-    def _log_epoch(self) -> None:
-        if self.logger is None:
-            return
-        from leanbrain.nmf.plots import atoms_figure, use_figure
-
-        step, dictionary = self.progress.step, self.dictionary
-        if self.progress.valid:
-            self.logger.add_scalar(
-                "valid/divergence", self.progress.valid[-1], step
-            )
-        self.logger.add_scalar(
-            "dictionary/dead_atoms", len(dictionary.dead_atoms()), step
-        )
-        self.logger.add_figure(
-            "dictionary/atoms",
-            atoms_figure(dictionary.atoms, blocks=dictionary.blocks),
-            step,
-        )
-        self.logger.add_figure(
-            "dictionary/use",
-            use_figure(dictionary.share, blocks=dictionary.blocks),
-            step,
-        )
 
     def _save(self, end_of_epoch: bool) -> None:
         if self.checkpointer is not None:
@@ -310,17 +235,3 @@ def _size(state: dict[str, Tensor]) -> str:
     bins, atoms = state["atoms"].shape
     blocks = len(state["updates"])
     return f"{bins} bins and {atoms} atoms in {blocks} block(s)"
-
-
-def _groups(names: Sequence[str], count: int) -> dict[str | None, list[int]]:
-    """The utterances of every block, in order of appearance."""
-    if isinstance(names, str) or len(names) != count:
-        got = repr(names) if isinstance(names, str) else f"{len(names)}"
-        raise UserError(
-            f"`block_of` must return a name for each of the {count} "
-            f"utterances of a batch, got {got}."
-        )
-    groups: dict[str | None, list[int]] = {}
-    for i, name in enumerate(names):
-        groups.setdefault(name, []).append(i)
-    return groups

@@ -189,3 +189,20 @@ def speech(prompts_folder):
         spectra.append(spectrum.abs().T[30:90:2])
     V = torch.stack(spectra)
     return V / V.max()
+
+
+@pytest.fixture(scope="session")
+def speech_atoms(speech):
+    """Eight frames of speech as atoms, float64 [201, 8]."""
+    return (speech[:, 17] + 1e-3 * speech.mean((0, 1))).T.contiguous()
+
+
+@pytest.fixture(scope="session")
+def rows():
+    """A function: frames [N, F], a copy; Itakura-Saito has no zeros."""
+
+    def make(loss, V):
+        V = V.flatten(0, -2).clone()
+        return V.clamp_min(1e-4 * float(V.max())) if loss == "is" else V
+
+    return make

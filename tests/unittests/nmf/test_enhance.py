@@ -57,12 +57,12 @@ def test_sources_add_up_to_the_mixture(name, time):
 def test_transform_and_inverse_are_those_of_speechbrain():
     enhance = NMFEnhance(atoms(), **FRAMING)
     wavs = waves()
-    ours = enhance._analyse(wavs)
+    ours = enhance.framing.analyse(wavs)
     theirs = STFT(**FRAMING)(wavs)
     torch.testing.assert_close(torch.view_as_real(ours), theirs)
     mask = torch.rand(ours.shape, generator=torch.Generator().manual_seed(0))
     counts = torch.full((3,), ours.shape[1])
-    got = enhance._synthesise(ours * mask, counts, wavs)
+    got = enhance.framing.synthesise(ours * mask, counts, wavs)
     inverse = ISTFT(**FRAMING)
     wanted = inverse(theirs * mask.unsqueeze(-1), sig_length=3001)
     torch.testing.assert_close(got, wanted, rtol=0, atol=1e-5)
@@ -120,7 +120,9 @@ def tones(low, high, count=3000):
 def test_separates_what_does_not_overlap():
     a, b = tones(300, 1500), tones(2000, 3500)
     probe = NMFEnhance(atoms(), **FRAMING)
-    W = torch.cat([probe._analyse(x)[0].abs()[::7].T for x in (a, b)], dim=1)
+    W = torch.cat(
+        [probe.framing.analyse(x)[0].abs()[::7].T for x in (a, b)], dim=1
+    )
     half = W.shape[1] // 2
     named = {"a": slice(0, half), "b": slice(half, 2 * half)}
     dictionary = SimpleNamespace(atoms=W, blocks=named)
@@ -134,7 +136,7 @@ def test_separates_what_does_not_overlap():
 def test_learns_the_noise_of_each_utterance():
     # Speech in one band, every second half; other noise in each utterance.
     speech = tones(300, 1500) * (torch.arange(3000) > 1500)
-    W = NMFEnhance(atoms(), **FRAMING)._analyse(speech)[0, 30:].abs().T
+    W = NMFEnhance(atoms(), **FRAMING).framing.analyse(speech)[0, 30:].abs().T
     noise = torch.cat([tones(1800, 2600), tones(2700, 3600)])
     enhance = NMFEnhance(W + 1e-6, noise_atoms=2, **FRAMING)
     found = enhance(speech + noise)

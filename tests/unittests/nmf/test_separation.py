@@ -6,7 +6,8 @@ import torch
 
 from leanbrain.checks import UserError
 from leanbrain.nmf.problem import Problem
-from leanbrain.nmf.separation import semi_supervised, wiener_masks
+from leanbrain.nmf.semi_supervised import semi_supervised
+from leanbrain.nmf.separation import wiener_masks
 from leanbrain.nmf.solvers.base import EPS
 
 LOSSES = {"kl": 1, "frobenius": 2, "is": 0}

@@ -1,0 +1,137 @@
+"""Sources of a mixture: some atoms known, the others learnt from it alone.
+
+Semi-supervised NMF (Smaragdis, Raj and Shashanka, ICA 2007): the dictionary
+of the speech is fixed, atoms of the noise are learnt on the noisy recording.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from leanbrain.checks import UserError, check_fraction, check_int
+from leanbrain.nmf.info import Info
+from leanbrain.nmf.inputs import check_factor
+from leanbrain.nmf.mixtures import Mixtures
+from leanbrain.nmf.problem import Problem
+
+__all__ = ["semi_supervised"]
+
+# Elements of V of the utterances that are worked on together: on a CPU short
+# ones four times as fast as one by one, while all matrices stay in the cache.
+GROUP_ELEMENTS = {"cpu": 1 << 19, "cuda": 1 << 26}
+
+
+@torch.no_grad()
+def semi_supervised(
+    V: Tensor,
+    W: Tensor,
+    n_atoms: int,
+    problem: Problem,
+    *,
+    counts: Tensor | None = None,
+    generator: torch.Generator | None = None,
+    quiet: float = 1.0,
+) -> tuple[Tensor, Tensor, Info]:
+    """Learns further atoms on each item of a batch beside fixed ones.
+
+    Multiplicative updates, with which the loss does not rise: of the new
+    atoms, then of all activations; the loss is that of the frames that the
+    atoms are learnt from. Items are independent problems; each stops
+    by its own progress. `l1` weighs the activations of the fixed atoms alone:
+    it says how much cheaper it is to explain a frame by the new ones.
+
+    Arguments
+    ---------
+    V : Tensor
+        Spectra [B, T, F], finite and >= 0 in the real frames.
+    W : Tensor
+        Fixed atoms [F, K], >= 0, no column all zero.
+    n_atoms : int
+        How many atoms to learn on each item, >= 1.
+    problem : Problem
+        Loss, limits and `l1`; its solver is not used, `l2` must be 0.
+    counts : Tensor | None
+        Real frames of each item, [B], the first ones; None: all.
+    generator : torch.Generator | None
+        Of the start, on the CPU, drawn once for all items; None: seed 0.
+    quiet : float
+        Share of frames, those of least level, that the new atoms are learnt
+        from, in (0, 1]. With all, they learn what the loudest source does.
+
+    Returns
+    -------
+    H : Tensor
+        [B, T, K + n_atoms], 0 in the padding.
+    learnt : Tensor
+        [B, F, n_atoms], columns sum to one.
+    info : Info
+        Of all items together.
+
+    Raises
+    ------
+    UserError
+        If W does not fit V or has a column of zeros.
+
+    Example
+    -------
+    >>> W = torch.tensor([[1.0], [0.0], [0.0]])
+    >>> V = torch.tensor([[[2.0, 1.0, 3.0], [4.0, 2.0, 6.0]]])
+    >>> problem = Problem.checked("kl", "mu", 500, 0.0, 0.0, 0.0)
+    >>> H, learnt, _ = semi_supervised(V, W, 1, problem)
+    >>> torch.allclose(H[:, :, 1:] @ learnt.mT + H[:, :, :1] @ W.T, V)
+    True
+    """
+    n_atoms = check_int("n_atoms", n_atoms, low=1)
+    quiet = check_fraction("quiet", quiet, low_open=True)
+    if V.dim() != 3:
+        raise UserError(f"`V` must be a batch [B, T, F], got {tuple(V.shape)}.")
+    W = check_factor("W", W, (V.shape[2], -1)).to(V)
+    if bool((W.sum(0) == 0).any()):
+        raise UserError(
+            "`W` must have no column of zeros (an atom that can explain "
+            f"nothing), got {int((W.sum(0) == 0).sum())} of them."
+        )
+    if problem.l2:
+        raise UserError(f"`l2` must be 0 here, got {problem.l2!r}.")
+    if counts is None:
+        counts = torch.full((len(V),), V.shape[1])
+    if generator is None:
+        generator = torch.Generator().manual_seed(0)
+    # In float64 on the CPU: the same start for every type and device.
+    size = (V.shape[2], n_atoms)
+    draw = torch.rand(size, generator=generator, dtype=torch.float64).to(V)
+    H = V.new_zeros(*V.shape[:2], W.shape[1] + n_atoms)
+    learnt = draw.div(draw.sum(0)).repeat(len(V), 1, 1)
+    info, traces = Info(reason="tol"), []
+    with torch.autocast(V.device.type, enabled=False):
+        for group in _groups(counts.cpu(), V):
+            frames = int(counts[group[0]])
+            group, part_counts = group.to(V.device), counts[group].to(V.device)
+            part = Mixtures(
+                V[group, :frames], W, draw, problem, part_counts, quiet
+            )
+            part.run()
+            H[group, :frames], learnt[group] = part.result()
+            traces.append(part.losses)
+            info.iterations = max(info.iterations, part.iterations)
+            if not part.settled:
+                info.reason = "max_iter"
+    info.losses = [
+        sum(trace[min(i, len(trace) - 1)] for trace in traces)
+        for i in range(max((len(trace) for trace in traces), default=0))
+    ]
+    return H, learnt, info
+
+
+def _groups(counts: Tensor, V: Tensor) -> list[Tensor]:
+    """Items of similar length, longest first; none without frames."""
+    limit = GROUP_ELEMENTS.get(V.device.type, GROUP_ELEMENTS["cuda"])
+    order = counts.argsort(descending=True, stable=True)
+    order = order[counts[order] > 0]
+    groups = []
+    while len(order):
+        fit = max(1, limit // (int(counts[order[0]]) * V.shape[2]))
+        groups.append(order[:fit])
+        order = order[fit:]
+    return groups

@@ -1,0 +1,1 @@
+"""What the benchmark of denoising is made of."""

@@ -1,0 +1,176 @@
+"""The digits recipe as its users run it: command lines on a small corpus."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+
+TINY = {
+    "number_of_epochs": 3,
+    "batches_per_epoch": 40,
+    "warmup_steps": 10,
+    "lr": 0.003,
+    "max_batch_s": 6.0,
+    "speeds": "[1.0, 1.02]",
+    "noise_colours": "[pink, babble]",
+    "noise_snrs_db": "[20, 0]",
+    "seed": 3,
+}
+
+
+def command(recipe, yaml, corpus, out, **options):
+    settings = {
+        **TINY,
+        "data_folder": corpus,
+        "output_folder": out,
+        **options,
+    }
+    return [
+        sys.executable,
+        str(recipe / "train.py"),
+        str(recipe / "hparams" / yaml),
+        "--noprogressbar",
+        *(f"--{key}={value}" for key, value in settings.items()),
+    ]
+
+
+def run(*args, **options):
+    env = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.run(
+        command(*args, **options), capture_output=True, text=True, env=env
+    )
+
+
+def final_state(folder):
+    """Weights, moments and random numbers of the last checkpoint."""
+    newest = max(folder.glob("save/CKPT*"), key=lambda p: p.stat().st_mtime)
+    names = ("model", "optimizer", "random_state", "compute_features")
+    return {
+        name: torch.load(newest / f"{name}.ckpt", weights_only=True)
+        for name in names
+    }
+
+
+def assert_equal(a, b, where=""):
+    assert type(a) is type(b), where
+    if torch.is_tensor(a):
+        assert torch.equal(a, b), where
+    elif isinstance(a, dict):
+        assert a.keys() == b.keys(), where
+        for key in a:
+            assert_equal(a[key], b[key], f"{where}/{key}")
+    elif isinstance(a, list | tuple):
+        assert len(a) == len(b), where
+        for i, (x, y) in enumerate(zip(a, b, strict=True)):
+            assert_equal(x, y, f"{where}/{i}")
+    else:
+        assert a == b, where
+
+
+@pytest.fixture(scope="module", params=["fbank", "nmf", "nmf_finetuned"])
+def trained(request, recipe, corpus, tmp_path_factory):
+    name = request.param
+    if name != "fbank":
+        pytest.importorskip("leanbrain.nmf.features")
+    folder = tmp_path_factory.mktemp(name) / "run"
+    done = run(recipe, f"{name}.yaml", corpus, folder)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return name, folder
+
+
+def test_result_and_what_was_learned(trained):
+    name, folder = trained
+    result = json.loads((folder / "result.json").read_text())
+    assert result["front_end"] == name
+    assert result["steps"] == 120 and result["train_utterances"] == 30
+    errors = result["error_percent"]
+    assert list(errors) == [
+        "clean", "pink_20", "pink_0", "babble_20", "babble_0"
+    ]  # fmt: skip
+    # Tones are easy: nine of ten errors would be chance.
+    assert errors["clean"] <= 40
+    assert errors["babble_20"] <= errors["babble_0"]
+    level = result["error_percent_by_level"]
+    mean = (errors["pink_0"] + errors["babble_0"]) / 2
+    assert level["0"] == pytest.approx(mean)
+    by_language = result["error_percent_by_language"]["clean"]
+    assert sum(by_language.values()) / 2 == pytest.approx(errors["clean"])
+    assert "error_percent" in (folder / "train_log.txt").read_text()
+    assert list((folder / "tensorboard").iterdir())
+
+
+def test_all_front_ends_have_a_classifier_of_the_same_size(trained):
+    name, folder = trained
+    result = json.loads((folder / "result.json").read_text())
+    # 40 x 96 x 5 + 2 x 96 x 96 x 5, biases, norms, 192 x 10 + 10
+    weights = 40 * 96 * 5 + 2 * 96 * 96 * 5 + 3 * 96 * 3 + 192 * 10 + 10
+    assert result["classifier_parameters"] == weights
+    expected = 129 * 40 if name == "nmf_finetuned" else 0
+    assert result["front_end_parameters"] == expected
+
+
+def test_kill_9_and_the_same_command_again(recipe, corpus, trained, tmp_path):
+    name, straight = trained
+    out = tmp_path / "run"
+    process = subprocess.Popen(
+        command(recipe, f"{name}.yaml", corpus, out),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    deadline = time.monotonic() + 120
+    while not list(out.glob("save/CKPT*")) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert list(out.glob("save/CKPT*")), "no checkpoint was seen in time"
+    assert not (out / "result.json").exists()
+    done = run(recipe, f"{name}.yaml", corpus, out)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert_equal(final_state(out), final_state(straight))
+    a, b = (
+        json.loads((f / "result.json").read_text()) for f in (out, straight)
+    )
+    assert a["error_percent"] == b["error_percent"]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"train_share": 0}, ("`train_share`", "got 0")),
+        ({"grad_accumulation_factor": 2}, ("accumulation_factor", "got 2")),
+        ({"noise_colours": "[blue]"}, ("`noise_colours`", "'blue'")),
+        ({"speeds": "[]"}, ("`speeds`", "got []")),
+        ({"lr": 1e30}, ("loss must be finite",)),
+        ({"data_folder": "nowhere"}, ("nowhere/train.csv",)),
+    ],
+    ids=lambda x: next(iter(x)) if isinstance(x, dict) else "",
+)
+def test_errors_are_one_sentence(recipe, corpus, tmp_path, options, words):
+    done = run(recipe, "fbank.yaml", corpus, tmp_path / "run", **options)
+    assert done.returncode == 2, done.stderr[-2000:]
+    assert "Traceback" not in done.stderr
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("error: ") and all(w in last for w in words), last
+
+
+def test_front_ends_differ_in_their_node_alone(recipe):
+    """Training, classifier and test are the same, line by line."""
+    lines = {
+        name: (recipe / "hparams" / f"{name}.yaml").read_text().splitlines()
+        for name in ("fbank", "nmf", "nmf_finetuned")
+    }
+    own = ("#", "front_end", "    max_epochs", "    tuned", "    n_atoms")
+    own += ("    n_mels", "compute_features", "    compute_features")
+    own += ("    logger: ", "    max_iter", "    unrolled", "    compression")
+    shared = {
+        name: [x for x in text if not x.startswith(own)]
+        for name, text in lines.items()
+    }
+    assert len(shared["fbank"]) > 50
+    assert shared["fbank"] == shared["nmf"] == shared["nmf_finetuned"]
