@@ -25,6 +25,7 @@ from leanbrain.provenance import commit, host_facts, versions
 
 TASKS = [("kl", 20), ("kl", 40), ("frobenius", 20), ("frobenius", 40)]
 RANK = 40
+ALL_PARTS = ["encode", "batch", "learn", "flatness", "gemm", "features"]
 
 
 def main():
@@ -53,7 +54,7 @@ def read_options():
     parser.add_argument(
         "--every",
         type=int,
-        default=2,
+        default=1,
         help="seeds in which learning is measured with all solvers and peers",
     )
     parser.add_argument(
@@ -64,12 +65,19 @@ def read_options():
     parser.add_argument(
         "--only",
         nargs="+",
-        choices=["encode", "batch", "learn", "flatness", "gemm", "features"],
-        default=["encode", "batch", "learn", "flatness", "gemm", "features"],
+        choices=ALL_PARTS,
+        default=ALL_PARTS,
+        help="other parts are kept as they are in the file",
     )
-    parser.add_argument("--quick", action="store_true", help="one minute")
+    parser.add_argument(
+        "--long_s",
+        type=float,
+        default=2.0,
+        help="CPU seconds after which learning counts as never there",
+    )
+    parser.add_argument("--quick", action="store_true", help="three minutes")
     options = parser.parse_args()
-    options.long_s, options.optimum, options.flat = 3.0, 1000, 1000
+    options.optimum, options.flat = 1000, 1000
     if options.quick:
         options.seeds, options.rounds, options.every = 1, 1, 0
         options.long_s, options.optimum, options.flat = 0.5, 300, 100
@@ -92,8 +100,7 @@ def measure(options):
         "host": host_facts(),
         "versions": {**versions(), **peers()},
         "commit": commit(__file__),
-        **{part: [] for part in options.only if part != "learn"},
-        "learn": {},
+        **{part: {} if part == "learn" else [] for part in options.only},
     }
     curves = {}
     with tempfile.TemporaryDirectory() as cache:
@@ -169,12 +176,23 @@ def say(text):
     print(time.strftime("%X"), text, file=sys.stderr, flush=True)
 
 
+def kept_parts(path, result):
+    """Parts of an earlier run of the same code that this one leaves out."""
+    if not path.exists():
+        return {}
+    old = json.loads(path.read_text(encoding="utf-8"))
+    if old["commit"] != result["commit"]:
+        return {}
+    return {part: old[part] for part in ALL_PARTS if part in old}
+
+
 def write(result, curves, path):
     """Keeps figures, tables and plot under one name."""
     from nmf_bench.plots import draw as draw_curves
     from nmf_bench.tables import counts, goals, markdown
 
     path.parent.mkdir(parents=True, exist_ok=True)
+    result = {**kept_parts(path, result), **result}
     result["goals"] = goals(result)
     text = json.dumps(result, indent=1, allow_nan=False)
     path.write_text(text + "\n", encoding="utf-8")

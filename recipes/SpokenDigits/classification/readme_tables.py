@@ -27,7 +27,7 @@ from leanbrain.files import atomic_path, read_json, write_text
 FOLDER = Path(__file__).resolve().parent
 RESULTS = FOLDER / "results"
 READMES = (FOLDER / "README.md",)
-FRONT_ENDS = ("fbank", "nmf", "nmf_finetuned")
+FRONT_ENDS = ("fbank", "nmf", "nmf_finetuned", "nmf_noise")
 FACTS = (
     "front_end",
     "train_share",

@@ -5,6 +5,7 @@ To run this recipe, do the following:
 > python train.py hparams/fbank.yaml --data_folder <folder of manifests>
 > python train.py hparams/nmf.yaml --data_folder <folder of manifests>
 > python train.py hparams/nmf_finetuned.yaml --data_folder <...>
+> python train.py hparams/nmf_noise.yaml --data_folder <...>
 
 Without --data_folder, digits are synthesised on the spot (see README.md). The
 same command once more continues an interrupted run.
@@ -46,12 +47,10 @@ from features import (  # noqa: E402
     run_block,
     valid_frames,
 )
+from front_end import draw_front_end, fit_front_end  # noqa: E402
 from hyperpyyaml import load_hyperpyyaml  # noqa: E402
 
 from leanbrain.dataio.loader import make_train_loader  # noqa: E402
-from leanbrain.dataio.sampler import evaluation_batches  # noqa: E402
-from leanbrain.nmf.features import NMFFeatures  # noqa: E402
-from leanbrain.nmf.figures import write_figures  # noqa: E402
 
 logger = logging.getLogger(__name__)
 
@@ -134,41 +133,6 @@ class Classifier(sb.Brain):
         done, left = step - self.first_step, self.hparams.total_steps - step
         minutes = (time.monotonic() - self.started) / 60 * left / max(1, done)
         logger.info("%d steps left, about %.1f minutes", left, minutes)
-
-
-def fit_front_end(hparams, datasets, tables):
-    """Trains the dictionary of a front end that has one.
-
-    A run that has a checkpoint finds the dictionary in it. A run that was
-    stopped before the first one trains the same dictionary again.
-    """
-    front_end = hparams["compute_features"]
-    resumed = hparams["checkpointer"].find_checkpoint() is not None
-    if resumed or not hasattr(front_end, "fit"):
-        return
-    batches = evaluation_batches(
-        [row["duration"] for row in tables["train"].values()],
-        ["any"] * len(tables["train"]),
-        hparams["max_batch_s"],
-    )
-    sampler = train_sampler(hparams, tables["train"], len(batches))
-    front_end.fit(
-        sb.dataio.dataloader.make_dataloader(
-            datasets["train"], batch_sampler=sampler
-        ),
-        evaluation_loader(hparams, datasets["valid"], tables["valid"]),
-        **hparams["front_end_fit"],
-    )
-
-
-def draw_front_end(hparams, dataset, step):
-    """Atoms, and the longest validation utterance in them."""
-    front_end = hparams["compute_features"]
-    if isinstance(front_end, NMFFeatures):
-        longest = max((dataset[i]["sig"] for i in range(len(dataset))), key=len)
-        folder, board = hparams["output_folder"], hparams["tensorboard"]
-        for path in write_figures(front_end, longest, folder, board, step):
-            logger.info("Drawn: %s", path)
 
 
 def test_errors(hparams, brain, table, noises):
