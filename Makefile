@@ -88,8 +88,11 @@ $(RIVALS): $(STAMP)
 	$(PY) -m pip install --disable-pip-version-check -e ".[bench]"
 	@touch $@
 
-bench-nmf: $(RIVALS) ## NMF against scikit-learn and torchnmf (about 25 minutes, one core)
+bench-nmf: $(RIVALS) ## NMF against scikit-learn and torchnmf (about an hour, one core)
 	$(PY) tests/benchmarks/bench_nmf.py --json tests/benchmarks/results/nmf.json
+	$(PY) tests/benchmarks/bench_nmf_denoise.py \
+		--json tests/benchmarks/results/nmf_denoise.json
+	$(PY) tests/benchmarks/nmf_page.py
 
 clean: ## remove caches and builds; leaves .venv and results
 	rm -rf build dist plugins/*.egg-info .coverage htmlcov

@@ -67,6 +67,8 @@ class DictionaryUpdates(DictionaryState):
             check_fraction("dead_below", dead_below, high_open=True),
         )
         self.problem = problem
+        self.reseeded = 0
+        """Atoms that were dead and began anew, since this object was made."""
         self.frames_per_update = check_int(
             "frames_per_update", frames_per_update, low=1
         )
@@ -86,8 +88,9 @@ class DictionaryUpdates(DictionaryState):
                 f"`V` must have {self.n_bins} frequency bins, as the "
                 f"dictionary has, got {V.shape[2]}."
             )
-        frames = pack(V, lengths)
-        rows = balanced(V.detach().to(self.atoms), frames.valid)
+        frames = pack(V, lengths)  # checks the values
+        V, valid = V.detach().to(self.atoms), frames.valid
+        rows = balanced(V, None if valid is None else valid.to(V.device))
         if self.problem.loss.degree == 0 and len(rows):
             # log V: zero is taken as the floor, as the encoder does.
             top = power_of_two(rows.amax(1, keepdim=True))
@@ -165,6 +168,7 @@ class DictionaryUpdates(DictionaryState):
             return atoms, sums
         picked = draw_frames(loss, len(indices), generator)
         fresh = atoms_from_frames(rows, picked, generator)
+        self.reseeded += len(indices)
         atoms = atoms.clone()
         for i, k in enumerate(indices):
             atoms[:, k] = fresh[:, i]

@@ -47,8 +47,9 @@ def encode(
         (Itakura-Saito, of powers; V = 0 is taken as the floor).
     solver : str | Solver
         "auto" is accelerated multiplicative updates with a guard for KL,
-        "hals" for Frobenius, "mu" for "is"; from 10 iterations on its loss
-        is not above that of "mu" but for rounding.
+        "hals" for Frobenius, "mu" for "is". The guard undoes a rise of a
+        frame's loss; that from 10 iterations on no frame is behind "mu" is
+        measured, not proved.
     max_iter : int
         Most iterations of a frame.
     tol : float

@@ -108,7 +108,6 @@ class NMFEnhance(nn.Module):
         super().__init__()
         self.framing = Framing(sample_rate, n_fft, win_length, hop_length)
         self.noise_atoms = check_int("noise_atoms", noise_atoms, low=0)
-        self.max_iter = check_int("max_iter", max_iter, low=1)
         self.problem = Problem.checked(loss, "auto", max_iter, tol, l1, 0.0)
         self.spectrum_power = check_positive("spectrum_power", spectrum_power)
         self.mask_power = check_positive("mask_power", mask_power)

@@ -10,6 +10,7 @@ from leanbrain.nmf.alternation import Alternation
 from leanbrain.nmf.info import Info
 from leanbrain.nmf.inputs import Frames, check_factor, pack
 from leanbrain.nmf.problem import Problem
+from leanbrain.nmf.scaling import power_of_two
 from leanbrain.nmf.solvers import AUTO_LEARN
 from leanbrain.nmf.solvers.base import Solver
 
@@ -128,5 +129,7 @@ def _start(
         torch.rand(n, rank, generator=generator, dtype=torch.float64).to(V)
         for n in (V.shape[1], len(V))
     )
-    level = V.sum(1, keepdim=True) / (H @ W.sum(0)).unsqueeze(1)
-    return W, H * level
+    # The sum over bins of what is near the largest number is infinite.
+    scale = power_of_two(V.max())
+    level = (V / scale).sum(1, keepdim=True) / (H @ W.sum(0)).unsqueeze(1)
+    return W, H * level * scale

@@ -6,21 +6,22 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from speechbrain.processing.features import (
-    STFT,
-    ContextWindow,
-    Deltas,
-    spectral_magnitude,
-)
+from speechbrain.processing.features import STFT, ContextWindow, Deltas
 from speechbrain.utils.autocast import fwd_default_precision
 from torch import Tensor
 
-from leanbrain.checks import UserError, check_callable, check_int
+from leanbrain.checks import (
+    UserError,
+    check_callable,
+    check_int,
+    check_positive,
+)
 from leanbrain.nmf.blocks import check_blocks
 from leanbrain.nmf.compression import log1p
 from leanbrain.nmf.dictionary import NMFDictionary
 from leanbrain.nmf.encoding import encode_rows
-from leanbrain.nmf.inputs import Frames, pack, valid_frames
+from leanbrain.nmf.framing import check_wavs
+from leanbrain.nmf.inputs import Frames, pack
 from leanbrain.nmf.problem import Problem
 from leanbrain.nmf.solvers.base import Solver
 from leanbrain.nmf.tuning import TunedDictionary
@@ -35,7 +36,8 @@ class NMFFeatures(TunedDictionary):
     In place of ``speechbrain.lobes.features.Fbank``; the number of atoms is
     what `n_mels` is there. The dictionary is trained first, by ``fit`` or
     elsewhere. Frames are encoded independently of each other: chunks of a
-    stream give the same features as the whole.
+    stream give the same features as the whole (but for `deltas` and `context`,
+    which look at neighbours).
 
     With `tuned_atoms` the last atoms are parameters, trained with the network
     behind (see ``TunedDictionary``): activations are found without gradients
@@ -61,7 +63,8 @@ class NMFFeatures(TunedDictionary):
     tol : float
         When a frame is done, see ``encode``.
     l1 : float
-        Weight of the sum of activations, for sparse ones.
+        Weight of the sum of activations, for sparse ones; in encoding alone,
+        learning has none.
     spectrum_power : float
         Exponent of the magnitude: 1 magnitudes (as fits "kl"), 2 powers (as
         fits "is").
@@ -124,11 +127,16 @@ class NMFFeatures(TunedDictionary):
                 f"`dictionary` must have n_fft // 2 + 1 = {bins} bins, got "
                 f"{dictionary.atoms.shape[0]}."
             )
+        if dictionary.problem.loss.name != loss:
+            raise UserError(
+                "`loss` must be the one of the dictionary, "
+                f"{dictionary.problem.loss.name!r}, got {loss!r}."
+            )
         super().__init__(dictionary, tuned_atoms)
         self.problem = Problem.checked(loss, solver, max_iter, tol, l1, 0.0)
         self.loss, self.unrolled = loss, check_int("unrolled", unrolled, low=1)
         self.compression = check_callable("compression", compression)
-        self.spectrum_power = float(spectrum_power)
+        self.spectrum_power = check_positive("spectrum_power", spectrum_power)
         self.compute_STFT = STFT(
             sample_rate=sample_rate,
             n_fft=n_fft,
@@ -166,18 +174,14 @@ class NMFFeatures(TunedDictionary):
         Any
             What ``NMFDictionary.fit`` returns.
         """
-        result = self.dictionary.fit(
+        return self.dictionary.fit(
             loader, self._batch_spectrum, valid_loader=valid_loader, **options
         )
-        self.start_tuning()
-        return result
 
     def _batch_spectrum(self, batch: Any) -> tuple[Tensor, Tensor]:
         wavs, lengths = batch.sig
-        device = self.dictionary.atoms.device
-        return self.spectrum(wavs.to(device), lengths), lengths.to(device)
+        return self._spectra(wavs.to(self.dictionary.atoms.device), lengths)
 
-    @fwd_default_precision(cast_inputs=torch.float32)
     def spectrum(self, wavs: Tensor, lengths: Tensor | None = None) -> Tensor:
         """The non-negative spectra that are encoded.
 
@@ -193,13 +197,33 @@ class NMFFeatures(TunedDictionary):
         Tensor
             [B, T, F], T = 1 + time // hop.
         """
-        if lengths is not None:
-            real = valid_frames(lengths.cpu(), *wavs.shape).to(wavs.device)
-            # Not by a product: the padding may be NaN.
-            wavs = torch.where(real, wavs, 0.0)
-        return spectral_magnitude(
-            self.compute_STFT(wavs), power=self.spectrum_power / 2
-        )
+        return self._spectra(wavs, lengths)[0]
+
+    @fwd_default_precision(cast_inputs=torch.float32)
+    def _spectra(
+        self, wavs: Tensor, lengths: Tensor | None
+    ) -> tuple[Tensor, Tensor | None]:
+        """Spectra, and the share of them that is of the utterance.
+
+        An utterance has 1 + samples // hop frames, as it has alone; masks
+        from relative lengths now and then count one more.
+        """
+        wavs, samples = check_wavs(wavs, lengths)
+        atoms, hop = self.dictionary.atoms, self.get_filter_properties().stride
+        if not len(wavs):  # which FFTs refuse
+            return atoms.new_zeros(
+                0, 1 + wavs.shape[1] // hop, len(atoms)
+            ), None
+        power = self.compute_STFT(wavs.to(atoms)).square().sum(-1)
+        # Silence is 0 and not the floor under a root, which would be learnt;
+        # the root's slope there is taken as 0.
+        loud = power > 0
+        V = torch.where(loud, power, 1.0).pow(self.spectrum_power / 2)
+        V = torch.where(loud, V, 0.0)
+        if lengths is None:
+            return V, None
+        frames = torch.where(samples > 0, 1 + samples // hop, 0)
+        return V, (frames / V.shape[1]).to(V.device)
 
     @fwd_default_precision(cast_inputs=torch.float32)
     def forward(self, wavs: Tensor, lengths: Tensor | None = None) -> Tensor:
@@ -223,11 +247,16 @@ class NMFFeatures(TunedDictionary):
         UserError
             If the dictionary has not been trained.
         """
-        return self.forward_spec(self.spectrum(wavs, lengths), lengths)
+        return self.forward_spec(*self._spectra(wavs, lengths))
 
     @fwd_default_precision(cast_inputs=torch.float32)
     def forward_spec(self, V: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Features of spectra [B, T, F]; otherwise as ``forward``."""
+        if V.dim() != 3 or V.shape[2] != self.dictionary.n_bins:
+            raise UserError(
+                f"`V` must be a batch [B, T, {self.dictionary.n_bins}], got "
+                f"{tuple(V.shape)}."
+            )
         if not self.dictionary.is_trained:
             raise UserError(
                 "The dictionary must be trained before features are computed: "
@@ -243,9 +272,16 @@ class NMFFeatures(TunedDictionary):
         """H [N, K] of frames as rows [N, F], before any compression."""
         W = self.atoms
         H, _ = encode_rows(rows, W.detach(), self.problem)
-        if self.log_atoms is None:
+        if self.log_shift is None or not len(rows):
             return H
-        return encode_unrolled(rows, W, self.unrolled, loss=self.loss, start=H)
+        return encode_unrolled(
+            rows,
+            W,
+            self.unrolled,
+            loss=self.loss,
+            start=H,
+            l1=self.problem.l1,
+        )
 
     def _assemble(self, frames: Frames, feats: Tensor) -> Tensor:
         feats = frames.unpack(feats)
@@ -254,16 +290,21 @@ class NMFFeatures(TunedDictionary):
             # batch as alone.
             first = self.compute_deltas(_extend(feats, frames.valid))
             second = self.compute_deltas(_extend(first, frames.valid))
-            feats = torch.cat([feats, first, second], dim=2)
+            feats = _silenced(torch.cat([feats, first, second], 2), frames)
         if self.context:
-            feats = self.context_window(feats)
-        if frames.valid is None:
-            return feats
-        return feats.masked_fill(~frames.valid.unsqueeze(-1), 0.0)
+            feats = _silenced(self.context_window(feats), frames)
+        return feats
 
     def get_filter_properties(self) -> Any:
         """Window and stride in samples, of the STFT."""
         return self.compute_STFT.get_filter_properties()
+
+
+def _silenced(feats: Tensor, frames: Frames) -> Tensor:
+    """Zeros in the padding."""
+    if frames.valid is None:
+        return feats
+    return feats.masked_fill(~frames.valid.unsqueeze(-1), 0.0)
 
 
 def _extend(feats: Tensor, valid: Tensor | None) -> Tensor:

@@ -165,11 +165,22 @@ class Mixtures:
             done[self.items] = now
 
 
+# Share of the loudest frame's level.
+SILENCE = 1e-6
+
+
 def _quietest(V: Tensor, counts: Tensor, share: float) -> Tensor:
     """The frames of least level of each item, at least one; bool [B, T, 1]."""
     index = torch.arange(V.shape[1], device=V.device)
+    level = V.sum(2)
+    # Digital silence says nothing of the noise: it counts as padding.
     padding = index >= counts[:, None]
-    level = V.sum(2).masked_fill(padding, torch.inf)
+    silent = level <= SILENCE * level.masked_fill(padding, 0).amax(1)[:, None]
+    padding = padding | (
+        silent & ~silent.masked_fill(padding, True).all(1)[:, None]
+    )
+    counts = (~padding).sum(1)
+    level = level.masked_fill(padding, torch.inf)
     rank = level.argsort(dim=1, stable=True).argsort(dim=1)
     few = (share * counts).ceil().clamp_min(1)
     return ((rank < few[:, None]) & ~padding).unsqueeze(-1)

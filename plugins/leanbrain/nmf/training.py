@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["Training"]
 
 STATE = "nmf_dictionary"
+LOGGER = "nmf_logger"
 
 
 @dataclass
@@ -129,13 +130,20 @@ class Training:
     def _recover(self) -> None:
         if self.checkpointer is None:
             return
-        add_state(self.checkpointer, STATE, self)
         known = self.checkpointer.recoverables
+        others = sorted(set(known) - {STATE, LOGGER})
+        if others:
+            raise UserError(
+                "`checkpointer` must be one of the dictionary's own, since it "
+                "keeps the newest checkpoint alone, got one that also saves "
+                f"{', '.join(others)}."
+            )
+        add_state(self.checkpointer, STATE, self)
         if hasattr(self.logger, "_save") and not any(
             x is self.logger for x in known.values()
         ):
             self.checkpointer.add_recoverable(
-                "nmf_logger", self.logger, optional_load=True
+                LOGGER, self.logger, optional_load=True
             )
         self.checkpointer.recover_if_possible()
         self._mark()

@@ -53,6 +53,9 @@ class TrainingLog:
         self.logger.add_scalar(
             "dictionary/dead_atoms", len(dictionary.dead_atoms()), step
         )
+        self.logger.add_scalar(
+            "dictionary/reseeded_atoms", dictionary.reseeded, step
+        )
         self.logger.add_figure(
             "dictionary/atoms",
             atoms_figure(dictionary.atoms, blocks=dictionary.blocks),

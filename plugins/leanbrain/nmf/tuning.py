@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -15,8 +17,11 @@ __all__ = ["TunedDictionary"]
 class TunedDictionary(nn.Module):
     """Atoms of a dictionary, some of which gradients reach.
 
-    A tuned atom is a softmax of its parameters: no optimizer step can make it
-    negative or change its sum.
+    A tuned atom is the softmax of its logarithm in the dictionary plus a
+    parameter, `log_shift`, which is zero at first: no optimizer step can make
+    it negative or change its sum, weight decay pulls it back to what was
+    learnt, and a dictionary that is trained or loaded later is followed. A
+    state without `log_shift`, of a front end that was not tuned, loads.
 
     Arguments
     ---------
@@ -28,7 +33,7 @@ class TunedDictionary(nn.Module):
     Example
     -------
     >>> tuned = TunedDictionary(NMFDictionary(5, n_atoms=4), tuned_atoms=2)
-    >>> tuned.log_atoms.shape, tuned.atoms.shape
+    >>> tuned.log_shift.shape, tuned.atoms.shape
     (torch.Size([5, 2]), torch.Size([5, 4]))
     >>> torch.allclose(tuned.atoms, tuned.dictionary.atoms)
     True
@@ -45,26 +50,30 @@ class TunedDictionary(nn.Module):
                 f"atoms, got {tuned}."
             )
         self.tuned_atoms = n_atoms if tuned == -1 else tuned
-        self.log_atoms: nn.Parameter | None = None
+        self.log_shift: nn.Parameter | None = None
         if self.tuned_atoms:
-            self.log_atoms = nn.Parameter(self._log_of_dictionary())
+            self.log_shift = nn.Parameter(self._zeros())
 
-    def _log_of_dictionary(self) -> Tensor:
-        atoms = self.dictionary.atoms.detach()
-        first = atoms.shape[1] - self.tuned_atoms
-        return atoms[:, first:].clamp_min(EPS).log()
+    def _zeros(self) -> Tensor:
+        atoms = self.dictionary.atoms
+        return torch.zeros_like(atoms[:, : self.tuned_atoms])
 
     @property
     def atoms(self) -> Tensor:
         """The dictionary in use, [F, K]; gradients reach the tuned atoms."""
         atoms = self.dictionary.atoms
-        if self.log_atoms is None:
+        if self.log_shift is None:
             return atoms
-        tuned = self.log_atoms.softmax(0)
-        return torch.cat([atoms[:, : -self.tuned_atoms], tuned], 1)
+        fixed, start = atoms.tensor_split(
+            [atoms.shape[1] - self.tuned_atoms], 1
+        )
+        tuned = (start.clamp_min(EPS).log() + self.log_shift).softmax(0)
+        # A bin that no atom reaches could not be explained.
+        return torch.cat([fixed, tuned.clamp_min(EPS)], 1)
 
-    def start_tuning(self) -> None:
-        """Sets the tuned atoms to those of the dictionary; ``fit`` does."""
-        if self.log_atoms is not None:
-            with torch.no_grad():
-                self.log_atoms.copy_(self._log_of_dictionary())
+    def _load_from_state_dict(
+        self, state_dict: Any, prefix: str, *args: Any, **kwargs: Any
+    ) -> None:
+        if self.log_shift is not None:
+            state_dict.setdefault(f"{prefix}log_shift", self._zeros())
+        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from leanbrain.checks import check_int
+from leanbrain.nmf.inputs import check_penalty
 from leanbrain.nmf.losses import Loss
-from leanbrain.nmf.scaling import power_of_two
+from leanbrain.nmf.scaling import penalty_weights, power_of_two
 from leanbrain.nmf.solvers import find_loss
 from leanbrain.nmf.solvers.base import EPS
 
@@ -25,6 +26,7 @@ def encode_unrolled(
     *,
     loss: str = "kl",
     start: Tensor | None = None,
+    l1: float = 0.0,
 ) -> Tensor:
     """Makes `steps` multiplicative updates of H; differentiable.
 
@@ -44,6 +46,8 @@ def encode_unrolled(
         "kl", "frobenius" or "is".
     start : Tensor | None
         H to start from, [N, K].
+    l1 : float
+        Weight of sum(H), as of ``encode``.
 
     Returns
     -------
@@ -79,13 +83,22 @@ def encode_unrolled(
         H = (level / W.sum(0)).clamp_min(EPS)
     else:
         H = (start / scale).clamp_min(EPS)
-    for _ in range(steps):
-        H = _update(found, V, H, W)
+    ones = W.detach().new_ones(1, W.shape[1])
+    penalty, _ = penalty_weights(
+        found, check_penalty("l1", l1), 0.0, scale, ones
+    )
+    with torch.autocast(V.device.type, enabled=False):
+        for _ in range(steps):
+            H = _update(found, V, H, W, penalty)
     return H * scale
 
 
-def _update(loss: Loss, V: Tensor, H: Tensor, W: Tensor) -> Tensor:
+def _update(
+    loss: Loss, V: Tensor, H: Tensor, W: Tensor, penalty: Tensor | None
+) -> Tensor:
     neg, pos = loss.split(V, H, W)
+    if penalty is not None:
+        pos = pos + penalty
     # The square root of zero has no finite slope.
     ratio = neg / pos
     if loss.power != 1.0:

@@ -124,7 +124,7 @@ class FrontEnd:
         self.is_trained = any(p.requires_grad for p in self.module.parameters())
         self.kept = {}
 
-    def __call__(self, batch, keep=True):
+    def __call__(self, batch, keep=True, module=None):
         """Features of a batch.
 
         Arguments
@@ -133,6 +133,9 @@ class FrontEnd:
             With id and sig.
         keep : bool
             Whether the same utterances will come again.
+        module : torch.nn.Module | None
+            The front end as the Brain has it, wrapped for DDP say, where it
+            is trained.
 
         Returns
         -------
@@ -144,7 +147,7 @@ class FrontEnd:
         wavs, lens = batch.sig
         frames = count_frames(wavs, lens, self.hop)
         if self.is_trained:
-            return self.module(wavs), frames
+            return (module or self.module)(wavs), frames
         if not keep:
             with torch.no_grad():
                 return self.module(wavs), frames

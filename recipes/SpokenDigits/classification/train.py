@@ -61,7 +61,8 @@ class Classifier(sb.Brain):
     def compute_forward(self, batch, stage):
         """Log-probabilities [B, 10]."""
         batch = batch.to(self.device)
-        feats, frames = self.front_end(batch, keep=stage != sb.Stage.TEST)
+        own = getattr(self.modules, "compute_features", None)
+        feats, frames = self.front_end(batch, stage != sb.Stage.TEST, own)
         valid = valid_frames(frames, feats.shape[1])
         padding = ~valid.unsqueeze(-1)
         net = self.hparams.net

@@ -99,6 +99,14 @@ def test_a_run_that_broke_ends_as_if_it_had_not(kind, fail_at, tmp_path):
     assert same(whole, resumed)
 
 
+def test_the_checkpointer_of_something_else_is_refused(tmp_path):
+    checkpointer = Checkpointer(tmp_path, {"model": torch.nn.Linear(2, 2)})
+    dictionary = NMFDictionary(4, n_atoms=2)
+    batch = torch.ones(1, 3, 4)
+    with pytest.raises(UserError, match="also saves model"):
+        dictionary.fit([batch], lambda x: (x, None), checkpointer=checkpointer)
+
+
 @pytest.mark.parametrize("checkpointer", [Checkpointer, SafeCheckpointer])
 def test_ctrl_c_saves_where_it_is(checkpointer, tmp_path):
     """Same process, same loader, which has already been iterated."""

@@ -16,10 +16,11 @@ __all__ = ["FastMU"]
 class FastMU(Solver):
     """Majorises by the Hessian times a vector of ones, arXiv 2303.17992.
 
-    The published algorithm, iterate for iterate: one iteration of
-    multiplicative updates first, then `inner` steps on a factor before the
-    other's turn. On speech with the KL loss plain MU learns faster; with the
-    Frobenius loss, where an inner step is cheap, fastMU does.
+    The published algorithm, iterate for iterate. In learning there is one
+    iteration of multiplicative updates first, then `inner` steps on a factor
+    before the other's turn; in encoding neither. On speech with the KL loss
+    plain MU learns faster; with the Frobenius loss, where an inner step is
+    cheap, fastMU does.
 
     Arguments
     ---------

@@ -65,7 +65,9 @@ class ASR(sb.Brain):
         asr = self.hparams.asr
         if stage == sb.Stage.TRAIN:
             wavs = asr["wav_augment"](wavs)
-        feats = asr["normalize"](asr["compute_features"](wavs), lens)
+        # The Brain's own module where it is trained: DDP has wrapped it.
+        front_end = getattr(self.modules, "features", asr["compute_features"])
+        feats = asr["normalize"](front_end(wavs), lens)
         valid = length_to_mask(
             (lens * feats.shape[1]).round(), feats.shape[1]
         ).bool()
