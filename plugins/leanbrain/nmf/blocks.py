@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from leanbrain.checks import UserError, check_known
-from leanbrain.nmf.inputs import check_factor
+from leanbrain.nmf.inputs import check_atoms
 
 __all__ = ["check_blocks", "check_dictionary"]
 
@@ -71,12 +71,7 @@ def check_dictionary(
             f"`dictionary` must have n_fft // 2 + 1 = {bins} bins (rows), "
             f"got {tuple(atoms.shape)}."
         )
-    check_factor("dictionary", atoms, (bins, -1))
-    empty = int((atoms.sum(0) == 0).sum())
-    if empty:
-        raise UserError(
-            f"`dictionary` must have no atom of zeros, got {empty}."
-        )
+    check_atoms("dictionary", atoms, bins)
     columns = torch.arange(atoms.shape[1])
     covered = torch.cat([columns[s] for s in blocks.values()])
     if not torch.equal(covered.sort().values, columns):

@@ -5,15 +5,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from leanbrain.checks import UserError
 from leanbrain.nmf.frame_block import FrameBlock
 from leanbrain.nmf.half import Scratch, block_rows, blocks
 from leanbrain.nmf.info import Info
-from leanbrain.nmf.inputs import check_factor, pack
+from leanbrain.nmf.inputs import check_atoms, check_factor, pack
 from leanbrain.nmf.problem import Problem
 from leanbrain.nmf.solvers.base import EPS, Solver
 
-__all__ = ["Problem", "encode", "encode_rows"]
+__all__ = ["encode", "encode_rows"]
 
 
 def encode(
@@ -85,12 +84,7 @@ def encode(
     """
     frames = pack(V, lengths)
     rows = frames.rows
-    W = check_factor("W", W, (rows.shape[1], -1)).to(rows)
-    if bool((W.sum(0) == 0).any()):
-        raise UserError(
-            "`W` must have no column of zeros (an atom that can explain "
-            f"nothing), got {int((W.sum(0) == 0).sum())} of them."
-        )
+    W = check_atoms("W", W, rows.shape[1]).to(rows)
     start = None
     if init is not None:
         shape = (*frames.shape[:2], W.shape[1])
@@ -128,10 +122,7 @@ def encode_rows(
     atoms = W.sum(0, keepdim=True)
     W = (W / atoms).clamp_min(EPS)
     H = V.new_empty(len(V), W.shape[1])
-    info = Info(reason="tol")
-    if not len(V):
-        return H, info
-    traces = []
+    parts = []
     scratch = Scratch(V)
     with torch.autocast(V.device.type, enabled=False):
         for block in blocks(V, block_rows(V)):
@@ -139,14 +130,5 @@ def encode_rows(
             part = FrameBlock(V[block], W, atoms, problem, first, scratch)
             part.run()
             H[block] = part.result()
-            traces.append(part.losses)
-            info.iterations = max(info.iterations, part.iterations)
-            if not part.settled:
-                info.reason = "max_iter"
-    longest = max(len(trace) for trace in traces)
-    # A block that was done earlier keeps its loss.
-    info.losses = [
-        sum(trace[min(i, len(trace) - 1)] for trace in traces)
-        for i in range(longest)
-    ]
-    return H, info
+            parts.append(part)
+    return H, Info.of_parts(parts)

@@ -10,7 +10,14 @@ from torch import Tensor
 
 from leanbrain.checks import UserError
 
-__all__ = ["Frames", "check_factor", "check_penalty", "pack", "valid_frames"]
+__all__ = [
+    "Frames",
+    "check_atoms",
+    "check_factor",
+    "check_penalty",
+    "pack",
+    "valid_frames",
+]
 
 # SpeechBrain's masks count a frame as real when its index is below length *
 # frames by more than this,
@@ -218,6 +225,38 @@ def check_factor(name: str, factor: Tensor, shape: tuple[int, ...]) -> Tensor:
             "values."
         )
     return factor
+
+
+def check_atoms(name: str, atoms: Tensor, bins: int) -> Tensor:
+    """Checks a dictionary: shape [F, K], values, and no column of zeros.
+
+    Arguments
+    ---------
+    name : str
+        The argument's name.
+    atoms : Tensor
+        What was given.
+    bins : int
+        F of the spectra.
+
+    Returns
+    -------
+    Tensor
+        The dictionary, detached.
+
+    Raises
+    ------
+    UserError
+        If it is not as said.
+    """
+    atoms = check_factor(name, atoms, (bins, -1))
+    empty = int((atoms.sum(0) == 0).sum())
+    if empty:
+        raise UserError(
+            f"`{name}` must have no column of zeros (an atom that can explain "
+            f"nothing), got {empty} of them."
+        )
+    return atoms
 
 
 def check_penalty(name: str, value: float) -> float:

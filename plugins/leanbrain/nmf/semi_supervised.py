@@ -11,7 +11,7 @@ from torch import Tensor
 
 from leanbrain.checks import UserError, check_fraction, check_int
 from leanbrain.nmf.info import Info
-from leanbrain.nmf.inputs import check_factor
+from leanbrain.nmf.inputs import check_atoms
 from leanbrain.nmf.mixtures import Mixtures
 from leanbrain.nmf.problem import Problem
 
@@ -86,12 +86,7 @@ def semi_supervised(
     quiet = check_fraction("quiet", quiet, low_open=True)
     if V.dim() != 3:
         raise UserError(f"`V` must be a batch [B, T, F], got {tuple(V.shape)}.")
-    W = check_factor("W", W, (V.shape[2], -1)).to(V)
-    if bool((W.sum(0) == 0).any()):
-        raise UserError(
-            "`W` must have no column of zeros (an atom that can explain "
-            f"nothing), got {int((W.sum(0) == 0).sum())} of them."
-        )
+    W = check_atoms("W", W, V.shape[2]).to(V)
     if problem.l2:
         raise UserError(f"`l2` must be 0 here, got {problem.l2!r}.")
     if counts is None:
@@ -103,7 +98,7 @@ def semi_supervised(
     draw = torch.rand(size, generator=generator, dtype=torch.float64).to(V)
     H = V.new_zeros(*V.shape[:2], W.shape[1] + n_atoms)
     learnt = draw.div(draw.sum(0)).repeat(len(V), 1, 1)
-    info, traces = Info(reason="tol"), []
+    parts = []
     with torch.autocast(V.device.type, enabled=False):
         for group in _groups(counts.cpu(), V):
             frames = int(counts[group[0]])
@@ -113,15 +108,8 @@ def semi_supervised(
             )
             part.run()
             H[group, :frames], learnt[group] = part.result()
-            traces.append(part.losses)
-            info.iterations = max(info.iterations, part.iterations)
-            if not part.settled:
-                info.reason = "max_iter"
-    info.losses = [
-        sum(trace[min(i, len(trace) - 1)] for trace in traces)
-        for i in range(max((len(trace) for trace in traces), default=0))
-    ]
-    return H, learnt, info
+            parts.append(part)
+    return H, learnt, Info.of_parts(parts)
 
 
 def _groups(counts: Tensor, V: Tensor) -> list[Tensor]:

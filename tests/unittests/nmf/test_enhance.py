@@ -180,7 +180,7 @@ def test_the_dictionary_is_saved_and_can_go_on_learning():
     [
         ({"dictionary": atoms()[:-1]}, "`dictionary` must have n_fft"),
         ({"dictionary": -atoms()}, "`dictionary` must be finite and >= 0"),
-        ({"dictionary": atoms() * 0}, "`dictionary` must have no atom of"),
+        ({"dictionary": atoms() * 0}, "`dictionary` must have no column of"),
         ({"dictionary": "speech"}, "`dictionary` must be a tensor"),
         ({"noise_atoms": -1}, "`noise_atoms` must be an integer >= 0"),
         ({"hop_length": 20}, "`hop_length` must be at least"),
