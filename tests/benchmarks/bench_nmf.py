@@ -99,7 +99,7 @@ def measure(options):
         "data": "prompts" if data else "synthetic",
         "host": host_facts(),
         "versions": {**versions(), **peers()},
-        "commit": commit(__file__),
+        "commits": dict.fromkeys(options.only, commit(__file__)),
         **{part: {} if part == "learn" else [] for part in options.only},
     }
     curves = {}
@@ -177,13 +177,16 @@ def say(text):
 
 
 def kept_parts(path, result):
-    """Parts of an earlier run of the same code that this one leaves out."""
+    """Parts of an earlier run that this one leaves out, and their commits."""
     if not path.exists():
         return {}
     old = json.loads(path.read_text(encoding="utf-8"))
-    if old["commit"] != result["commit"]:
-        return {}
-    return {part: old[part] for part in ALL_PARTS if part in old}
+    parts = [p for p in ALL_PARTS if p in old and p not in result]
+    result["commits"] = {
+        **{part: old["commits"][part] for part in parts},
+        **result["commits"],
+    }
+    return {part: old[part] for part in parts}
 
 
 def write(result, curves, path):

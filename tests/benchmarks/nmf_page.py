@@ -63,7 +63,9 @@ def page():
         data="Real" if speed["data"] == "prompts" else "Synthetic",
         cpu=speed["host"]["cpu"],
         versions=", ".join(f"{n} {speed['versions'][n]}" for n in known),
-        commit=speed["commit"][:8],
+        commit=" and ".join(
+            sorted({commit[:8] for commit in speed["commits"].values()})
+        ),
         goals=markdown(speed),
         counts=counts(speed),
         denoise=denoise_table(noise),

@@ -60,7 +60,7 @@ class FrameBlock:
         half = self._half()
         for i in range(1, self.problem.max_iter + 1):
             step = self.problem.solver.step(half, self.H, self.memory)
-            self.H = step.clamp_min(EPS)
+            self.H = step.clamp_min_(EPS)
             self.iterations = i
             last = i == self.problem.max_iter
             if i % CHECK_EVERY and not last:

@@ -8,10 +8,8 @@ from torch import Tensor
 from leanbrain.checks import check_fraction
 from leanbrain.nmf.half import Half, Terms
 from leanbrain.nmf.solvers.base import (
-    EPS,
     Memory,
     Solver,
-    multiplicative,
     relaxed,
 )
 from leanbrain.nmf.solvers.momentum import rest, restarted, start, weight
@@ -70,11 +68,13 @@ class Accelerated(Solver):
         terms = half.terms(ahead)
         # Relaxed, but for rows that rest after a rise.
         length = torch.where(momentum < 0, 1.0, self.relaxation).to(X)
-        new = relaxed(ahead, multiplicative(ahead, terms), length)
+        new = relaxed(ahead, terms, length)
         uphill = _slope(ahead, new - X, terms) > 0
         memory["momentum"] = restarted(momentum, uphill)
         memory["before"] = X
-        memory["age"] = memory.get("age", torch.zeros_like(momentum)) + 1
+        if self.growing:
+            age = memory.get("age", torch.zeros_like(momentum))
+            memory["age"] = age + 1
         return new
 
     def undo(self, memory: Memory, rows: Tensor) -> None:
@@ -87,11 +87,12 @@ class Accelerated(Solver):
         before = memory.get("before")
         if before is None:
             return X
-        ratio = (X / before).clamp_(1 / LARGEST, LARGEST).sub_(1)
+        ratio = (X / before).clamp_(1 / LARGEST, LARGEST)
         if self.growing:
             young = memory["age"] < self.growing
-            ratio = torch.where(young, ratio.clamp_min(0), ratio)
-        return ratio.mul_(weight(momentum)).add_(1).mul_(X).clamp_min_(EPS)
+            ratio = torch.where(young, ratio.clamp_min(1), ratio)
+        one = ratio.new_ones(())
+        return torch.lerp(one, ratio, weight(momentum)).mul_(X)
 
 
 def _slope(X: Tensor, move: Tensor, terms: Terms) -> Tensor:
@@ -99,4 +100,4 @@ def _slope(X: Tensor, move: Tensor, terms: Terms) -> Tensor:
     gradient = terms.pos - terms.neg
     if terms.quad is not None:
         gradient = gradient + terms.quad * X
-    return (gradient * move).sum(1, keepdim=True)
+    return gradient.mul_(move).sum(1, keepdim=True)

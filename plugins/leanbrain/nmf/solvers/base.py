@@ -62,7 +62,8 @@ class Solver(ABC):
         Returns
         -------
         Tensor
-            Of X's shape; the caller takes max(., EPS).
+            Of X's shape and not X itself; the caller takes max(., EPS), in
+            place.
         """
 
     def undo(self, memory: Memory, rows: Tensor) -> None:
@@ -95,6 +96,26 @@ def multiplicative(X: Tensor, terms: Terms) -> Tensor:
     return X * (ratio if terms.power == 1.0 else ratio.pow(terms.power))
 
 
-def relaxed(X: Tensor, step: Tensor, length: Tensor) -> Tensor:
-    """Goes `length` times as far as a step, per row; keeps 1 % of X."""
-    return torch.maximum(torch.lerp(X, step, length), 0.01 * X)
+def relaxed(X: Tensor, terms: Terms, length: Tensor) -> Tensor:
+    """A multiplicative step, `length` times as far; keeps 1 % of X.
+
+    Arguments
+    ---------
+    X : Tensor
+        The iterate, [rows, K].
+    terms : Terms
+        At the iterate.
+    length : Tensor
+        Per row, [rows, 1]; 1 is the step of ``multiplicative``.
+
+    Returns
+    -------
+    Tensor
+        Of X's shape, a fresh one.
+    """
+    if terms.quad is None and terms.power == 1.0:
+        factor = terms.neg / terms.pos
+    else:
+        factor = multiplicative(X, terms) / X
+    one = factor.new_ones(())
+    return torch.lerp(one, factor, length).clamp_min_(0.01).mul_(X)
