@@ -5,11 +5,8 @@ duration, wav, lang, spk_id, wrd, digit: real speech, or the synthetic digits
 of ``leanbrain.dataio.digits``.
 """
 
-import hashlib
-import json
 import logging
 import os
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +18,17 @@ from leanbrain.dataio.manifests import (
     find_data_root,
     read_manifest,
 )
-from leanbrain.files import read_json, write_json
+from leanbrain.dataio.preparation import (
+    Row,
+    count_by_language,
+    earlier_summary,
+    fingerprint_of,
+    note_prepared,
+    resolved,
+    was_prepared,
+)
 
 logger = logging.getLogger(__name__)
-
-SUMMARY = "prepare.json"
-Row = dict[str, Any]
 
 
 def prepare_spoken_digits(
@@ -72,29 +74,28 @@ def prepare_spoken_digits(
     """
     target = Path(save_folder)
     if skip_prep:
-        return _prepared(target)["summary"]
+        return earlier_summary(target)
     source = Path(data_folder)
     found = {split: _read(source / f"{split}.csv") for split in SPLITS}
     _check_training_digits(found["train"], source / "train.csv")
     _check_speakers(found, source)
     root = find_data_root(source / "train.csv")
-    check_audio(_resolved(found, root), sample_rate)
-    fingerprint = _fingerprint(found, root)
-    if _is_prepared(target, fingerprint):
+    check_audio(resolved(found, root), sample_rate)
+    fingerprint = fingerprint_of(found, root)
+    if was_prepared(target, fingerprint):
         logger.info("The manifests in %s are up to date", target)
-        return _prepared(target)["summary"]
+        return earlier_summary(target)
     for split, rows in found.items():
         write_digit_manifest(target / f"{split}.csv", rows)
     summary = {
         "data_root": str(root),
-        "counts": {split: _count(rows) for split, rows in found.items()},
+        "counts": {
+            split: count_by_language(rows) for split, rows in found.items()
+        },
         "minutes": {split: _minutes(rows) for split, rows in found.items()},
         "speakers": {split: len(_speakers(r)) for split, r in found.items()},
     }
-    # Last: its presence says that the manifests are complete.
-    write_json(
-        target / SUMMARY, {"fingerprint": fingerprint, "summary": summary}
-    )
+    note_prepared(target, fingerprint, summary)  # last
     logger.info("Prepared %s: utterances %s", target, summary["counts"])
     return summary
 
@@ -143,47 +144,6 @@ def _check_speakers(found: dict[str, list[Row]], source: Path) -> None:
 def _speakers(rows: list[Row]) -> set[str]:
     """Names of the speakers."""
     return {row["spk_id"] for row in rows}
-
-
-def _resolved(found: dict[str, list[Row]], root: Path) -> dict[str, Row]:
-    """Returns the rows of all splits with absolute audio paths."""
-    return {
-        f"{split}/{row['ID']}": {
-            **row,
-            "wav": row["wav"].replace("{data_root}", str(root)),
-        }
-        for split, rows in found.items()
-        for row in rows
-    }
-
-
-def _fingerprint(found: dict[str, list[Row]], root: Path) -> str:
-    """Returns a hash of all that the prepared manifests depend on."""
-    text = json.dumps([str(root), found], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _is_prepared(target: Path, fingerprint: str) -> bool:
-    """Tells whether an earlier run left the same manifests."""
-    files = [f"{split}.csv" for split in SPLITS] + [SUMMARY]
-    if not all((target / name).is_file() for name in files):
-        return False
-    return read_json(target / SUMMARY)["fingerprint"] == fingerprint
-
-
-def _prepared(target: Path) -> dict[str, Any]:
-    """Returns what an earlier run noted down."""
-    if not (target / SUMMARY).is_file():
-        raise UserError(
-            "`skip_prep` must be False at the first run, "
-            f"got no {target / SUMMARY}."
-        )
-    return read_json(target / SUMMARY)
-
-
-def _count(rows: list[Row]) -> dict[str, int]:
-    """Counts utterances by language."""
-    return dict(sorted(Counter(row["lang"] for row in rows).items()))
 
 
 def _minutes(rows: list[Row]) -> float:

@@ -5,11 +5,8 @@ duration, wav, lang, spk_id, wrd: real speech, or the synthetic corpus of
 ``leanbrain.dataio.synthesis``.
 """
 
-import hashlib
-import json
 import logging
 import os
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -22,12 +19,17 @@ from leanbrain.dataio.manifests import (
     read_manifest,
     write_manifest,
 )
-from leanbrain.files import read_json, write_json
+from leanbrain.dataio.preparation import (
+    Row,
+    count_by_language,
+    earlier_summary,
+    fingerprint_of,
+    note_prepared,
+    resolved,
+    was_prepared,
+)
 
 logger = logging.getLogger(__name__)
-
-SUMMARY = "prepare.json"
-Row = dict[str, Any]
 
 
 def prepare_multilingual_prompts(
@@ -75,27 +77,26 @@ def prepare_multilingual_prompts(
     """
     target = Path(save_folder)
     if skip_prep:
-        return _prepared(target)["summary"]
+        return earlier_summary(target)
     source = Path(data_folder)
     root = find_data_root(source / "train.csv")
     kept = _keep(source, languages, subset)
-    check_audio(_resolved(kept, root))
-    fingerprint = _fingerprint(kept, root)
-    if _is_prepared(target, fingerprint):
+    check_audio(resolved(kept, root))
+    fingerprint = fingerprint_of(kept, root)
+    if was_prepared(target, fingerprint):
         logger.info("The manifests in %s are up to date", target)
-        return _prepared(target)["summary"]
+        return earlier_summary(target)
     for split, rows in kept.items():
         write_manifest(target / f"{split}.csv", rows)
     summary = {
         "languages": sorted({row["lang"] for row in kept["train"]}),
         "data_root": str(root),
-        "counts": {split: _count(rows) for split, rows in kept.items()},
+        "counts": {
+            split: count_by_language(rows) for split, rows in kept.items()
+        },
         "minutes": {split: _minutes(rows) for split, rows in kept.items()},
     }
-    # Last: its presence says that the manifests are complete.
-    write_json(
-        target / SUMMARY, {"fingerprint": fingerprint, "summary": summary}
-    )
+    note_prepared(target, fingerprint, summary)  # last
     logger.info("Prepared %s: utterances %s", target, summary["counts"])
     return summary
 
@@ -144,50 +145,9 @@ def _check_languages(
     return [check_known("languages", name, present) for name in languages]
 
 
-def _resolved(kept: dict[str, list[Row]], root: Path) -> dict[str, Row]:
-    """Returns the rows of all splits with absolute audio paths."""
-    return {
-        f"{split}/{row['ID']}": {
-            **row,
-            "wav": row["wav"].replace("{data_root}", str(root)),
-        }
-        for split, rows in kept.items()
-        for row in rows
-    }
-
-
-def _fingerprint(kept: dict[str, list[Row]], root: Path) -> str:
-    """Returns a hash of all that the prepared manifests depend on."""
-    text = json.dumps([str(root), kept], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _is_prepared(target: Path, fingerprint: str) -> bool:
-    """Tells whether an earlier run left the same manifests."""
-    files = [f"{split}.csv" for split in SPLITS] + [SUMMARY]
-    if not all((target / name).is_file() for name in files):
-        return False
-    return read_json(target / SUMMARY)["fingerprint"] == fingerprint
-
-
-def _prepared(target: Path) -> dict[str, Any]:
-    """Returns what an earlier run noted down."""
-    if not (target / SUMMARY).is_file():
-        raise UserError(
-            "`skip_prep` must be False at the first run, "
-            f"got no {target / SUMMARY}."
-        )
-    return read_json(target / SUMMARY)
-
-
-def _count(rows: list[Row]) -> dict[str, int]:
-    """Counts utterances by language."""
-    return dict(sorted(Counter(row["lang"] for row in rows).items()))
-
-
 def _minutes(rows: list[Row]) -> dict[str, float]:
     """Adds up durations by language."""
-    total: dict[str, float] = dict.fromkeys(_count(rows), 0.0)
+    total: dict[str, float] = dict.fromkeys(count_by_language(rows), 0.0)
     for row in rows:
         total[row["lang"]] += row["duration"] / 60
     return {language: round(value, 2) for language, value in total.items()}
