@@ -258,8 +258,8 @@ def test_state_dict_carries_everything():
         (lambda d: d.partial_fit(torch.ones(0, 4, 17)), "not silent"),
         (lambda d: d.partial_fit(-torch.ones(1, 4, 17)), "must be >= 0"),
         (
-            lambda d: d.partial_fit(torch.ones(1, 4, 17), block="speach"),
-            "`block` must be one of all; got 'speach'",
+            lambda d: d.partial_fit(torch.ones(1, 4, 17), block="speec_"),
+            "`block` must be one of all; got 'speec_'",
         ),
         (lambda d: NMFDictionary(0), "`n_bins` must be an integer >= 1"),
         (lambda d: NMFDictionary(17, 0), "`n_atoms` must be an integer >= 1"),
