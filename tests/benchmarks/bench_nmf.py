@@ -75,6 +75,13 @@ def read_options():
         default=2.0,
         help="CPU seconds after which learning counts as never there",
     )
+    parser.add_argument(
+        "--tasks",
+        nargs="+",
+        choices=[f"{loss}-{rank}" for loss, rank in TASKS],
+        default=[f"{loss}-{rank}" for loss, rank in TASKS],
+        help="what is learnt",
+    )
     parser.add_argument("--quick", action="store_true", help="three minutes")
     options = parser.parse_args()
     options.optimum, options.flat = 1000, 1000
@@ -138,6 +145,8 @@ def add_learning(result, V, seed, options):
 
     curves = {}
     for loss, rank in TASKS:
+        if f"{loss}-{rank}" not in options.tasks:
+            continue
         say(f"  learn {loss} {rank}")
         record = learning.measure(V, rank, loss, seed, options)
         result["learn"].setdefault(f"{loss}-{rank}", []).append(record)

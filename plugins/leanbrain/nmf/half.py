@@ -124,12 +124,13 @@ class Columns(Projection):
         return torch.mm(self.Y[block], X.T, out=out)
 
     def start(self, X: Tensor) -> Tensor:
-        """An empty result of ``add``."""
-        return torch.zeros_like(X)
+        """An empty result of ``add``, columns contiguous."""
+        return X.new_zeros(X.shape[1], X.shape[0]).T
 
     def add(self, total: Tensor, G: Tensor, Y: Tensor, block: slice) -> None:
         """Adds the contribution of a block of frames."""
-        total.addmm_(G.T, Y[block])
+        # Few columns on the left are up to a third faster than on the right.
+        total.T.addmm_(Y[block].T, G)
 
 
 class Half(ABC):

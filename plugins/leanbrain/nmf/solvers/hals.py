@@ -29,16 +29,19 @@ class HALS(Solver):
         # Atoms as rows: each is read and written as a whole.
         atoms = X.T.contiguous()
         linear = half.linear if half.l1 is None else half.linear - half.l1
-        linear = linear.T.contiguous()
-        curvature = half.gram.diagonal().clamp_min(1e-30)
-        l2 = None if half.l2 is None else half.l2.expand_as(X).T
+        bend = half.gram.diagonal().clamp_min(1e-30)
+        if half.l2 is None:
+            down = (linear / bend).T.contiguous().unbind()
+            gram = (half.gram / bend[:, None]).unbind()
+            for atom, pull, row in zip(atoms, down, gram, strict=True):
+                move = torch.addmv(pull, atoms.T, row, alpha=-1)
+                atom.add_(move).clamp_min_(EPS)
+            return atoms.T
+        l2 = half.l2.expand_as(X).T
         for k, atom in enumerate(atoms):
-            move = linear[k] - half.gram[k] @ atoms
-            bend = curvature[k]
-            if l2 is not None:
-                move, bend = move - l2[k] * atom, bend + l2[k]
-            atom.add_(move / bend).clamp_min_(EPS)
-        return atoms.T.contiguous()
+            move = linear[:, k] - half.gram[k] @ atoms - l2[k] * atom
+            atom.add_(move / (bend[k] + l2[k])).clamp_min_(EPS)
+        return atoms.T
 
 
 class AcceleratedHALS(HALS):
