@@ -25,13 +25,16 @@ all; loss checks of the peers off (ours stay on: the guard needs them); losses
 in float64 off the clock; all stopped at an equal gap to the best loss known,
 never at equal iterations; timed in turns, minimum of {rounds} rounds, median
 over {seeds} seeds. {data} spectra, 513 x 2000, rank 40 where nothing else is
-said. {cpu}, {versions}, commit {commit}.
+said. {cpu}, {versions}, commits {commit}; other work ran
+on the machine.
 
 Learning is not convex: which of several minima a run ends in depends on the
 seed more than on the method, and 1 % of the best loss known may lie in
 another one. A side that never got there counts as endlessly slow: where it is
 the peer, the ratio reads "never" and the goal as met; where it is ours, 0.
 The second line of each pair compares the times to a loss that both reach.
+Where all methods are bound by the same matrix products, as here, what is left
+is the number of iterations.
 
 {goals}
 ![Loss against CPU time](../tests/benchmarks/results/nmf.png)
