@@ -38,6 +38,8 @@ def draw(rows, conditions):
             panel(axes, rows, share, keys, names)
             dress(axes, f"{colour}, {float(share):.0%} of the training data")
         axes_row[0].set_ylabel("test error, %")
+        # After the last panel: the axis is shared, and fixed from here on.
+        axes_row[0].set_ylim(bottom=0)
     grid[0][0].legend(fontsize=8, frameon=False)
     return to_png(figure)
 
@@ -67,5 +69,4 @@ def panel(axes, rows, share, keys, names):
         axes.plot(places, means, color=colour, marker="o", label=name)
     labels = [k if k == "clean" else f"{k.rpartition('_')[2]} dB" for k in keys]
     axes.set_xticks(places, labels)
-    axes.set_ylim(bottom=0)
     axes.grid(axis="y", color=LIGHT.faint, linewidth=0.6)
