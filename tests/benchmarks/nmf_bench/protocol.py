@@ -4,8 +4,6 @@ How many iterations a method needs for a loss is found off the clock; what
 is timed then is one call of exactly that many.
 """
 
-import statistics
-
 import numpy as np
 
 from nmf_bench.losses import LOSSES
@@ -80,18 +78,3 @@ class Trace:
         state = tuple(x.copy() for x in self.method.unpack(result))
         self.states[n] = state
         return reached(self.problem, self.method, result)
-
-
-def spread(values):
-    """Median and quartiles, with the values they come from."""
-    if len(values) == 1:
-        low = middle = high = values[0]
-    else:
-        low, middle, high = statistics.quantiles(
-            values, n=4, method="inclusive"
-        )
-    return {
-        "median": middle,
-        "quartiles": [low, high],
-        "values": list(values),
-    }

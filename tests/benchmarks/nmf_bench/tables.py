@@ -1,6 +1,6 @@
 """Goals against figures: from the JSON alone."""
 
-from nmf_bench.protocol import spread
+from nmf_bench.figures import spread
 
 # Stands for the time of who never arrives; not inf, which quartiles turn
 # into NaN.
