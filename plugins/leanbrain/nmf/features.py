@@ -22,6 +22,7 @@ from leanbrain.nmf.dictionary import NMFDictionary
 from leanbrain.nmf.encoding import encode_rows
 from leanbrain.nmf.framing import check_wavs
 from leanbrain.nmf.inputs import Frames, pack
+from leanbrain.nmf.padding import extended, silenced
 from leanbrain.nmf.problem import Problem
 from leanbrain.nmf.solvers.base import Solver
 from leanbrain.nmf.tuning import TunedDictionary
@@ -288,30 +289,13 @@ class NMFFeatures(TunedDictionary):
         if self.deltas:
             # At the end of an utterance the last frame is repeated, in a
             # batch as alone.
-            first = self.compute_deltas(_extend(feats, frames.valid))
-            second = self.compute_deltas(_extend(first, frames.valid))
-            feats = _silenced(torch.cat([feats, first, second], 2), frames)
+            first = self.compute_deltas(extended(feats, frames.valid))
+            second = self.compute_deltas(extended(first, frames.valid))
+            feats = silenced(torch.cat([feats, first, second], 2), frames.valid)
         if self.context:
-            feats = _silenced(self.context_window(feats), frames)
+            feats = silenced(self.context_window(feats), frames.valid)
         return feats
 
     def get_filter_properties(self) -> Any:
         """Window and stride in samples, of the STFT."""
         return self.compute_STFT.get_filter_properties()
-
-
-def _silenced(feats: Tensor, frames: Frames) -> Tensor:
-    """Zeros in the padding."""
-    if frames.valid is None:
-        return feats
-    return feats.masked_fill(~frames.valid.unsqueeze(-1), 0.0)
-
-
-def _extend(feats: Tensor, valid: Tensor | None) -> Tensor:
-    """Repeats the last real frame of every utterance in its padding."""
-    if valid is None:
-        return feats
-    last = (valid.sum(1, keepdim=True) - 1).clamp_min(0)
-    index = torch.arange(valid.shape[1], device=valid.device)
-    index = torch.minimum(index.unsqueeze(0), last)
-    return feats.gather(1, index.unsqueeze(-1).expand_as(feats))
