@@ -106,7 +106,7 @@ def measure(options):
         "data": "prompts" if data else "synthetic",
         "host": host_facts(),
         "versions": {**versions(), **peers()},
-        "commits": dict.fromkeys(options.only, commit(__file__)),
+        "commits": commits_of(options),
         **{part: {} if part == "learn" else [] for part in options.only},
     }
     curves = {}
@@ -186,16 +186,26 @@ def say(text):
 
 
 def kept_parts(path, result):
-    """Parts of an earlier run that this one leaves out, and their commits."""
+    """Parts of an earlier run that this one leaves out.
+
+    What was learnt is kept task by task; the commit of each is noted.
+    """
     if not path.exists():
         return {}
     old = json.loads(path.read_text(encoding="utf-8"))
-    parts = [p for p in ALL_PARTS if p in old and p not in result]
-    result["commits"] = {
-        **{part: old["commits"][part] for part in parts},
-        **result["commits"],
-    }
-    return {part: old[part] for part in parts}
+    kept = {p: old[p] for p in ALL_PARTS if p in old and p not in result}
+    result["commits"] = {**old["commits"], **result["commits"]}
+    if "learn" in result:
+        result["learn"] = {**old.get("learn", {}), **result["learn"]}
+    return kept
+
+
+def commits_of(options):
+    """The present commit for each part, and for each task of learning."""
+    parts = [part for part in options.only if part != "learn"]
+    if "learn" in options.only:
+        parts += [f"learn {task}" for task in options.tasks]
+    return dict.fromkeys(parts, commit(__file__))
 
 
 def write(result, curves, path):

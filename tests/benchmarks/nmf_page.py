@@ -20,13 +20,14 @@ bench-nmf` and `python tests/benchmarks/bench_nmf_denoise.py` left in
 
 ## Speed beside scikit-learn and torchnmf
 
-One process, one thread, CPU time; the same spectra, start and float32 for
-all; loss checks of the peers off (ours stay on: the guard needs them); losses
-in float64 off the clock; all stopped at an equal gap to the best loss known,
-never at equal iterations; timed in turns, minimum of {rounds} rounds, median
-over {seeds} seeds. {data} spectra, 513 x 2000, rank 40 where nothing else is
-said. {cpu}, {versions}, commits {commit}; other work ran
-on the machine.
+One thread, CPU time; rivals take turns in one process, on the same spectra
+from the same start, in float32; loss checks of the peers off (ours stay on:
+the guard needs them); losses in float64 off the clock; all stopped at an
+equal gap to the best loss known, never at equal iterations; minimum of two or
+three rounds, median over {seeds} seeds. Parts were measured in runs of their
+own, beside other work on the machine, at the commits {commit} (which is which
+stands in the JSON). {data} spectra, 513 x 2000, rank 40 where nothing else is
+said. {cpu}, {versions}.
 
 Learning is not convex: which of several minima a run ends in depends on the
 seed more than on the method, and 1 % of the best loss known may lie in
@@ -61,12 +62,11 @@ def page():
     noise = json.loads((RESULTS / "nmf_denoise.json").read_text("utf-8"))
     known = ("torch", "scikit-learn", "torchnmf")
     return TEXT.format(
-        rounds=speed["settings"]["rounds"],
         seeds=speed["settings"]["seeds"],
         data="Real" if speed["data"] == "prompts" else "Synthetic",
         cpu=speed["host"]["cpu"],
         versions=", ".join(f"{n} {speed['versions'][n]}" for n in known),
-        commit=" and ".join(
+        commit=", ".join(
             sorted({commit[:8] for commit in speed["commits"].values()})
         ),
         goals=markdown(speed),

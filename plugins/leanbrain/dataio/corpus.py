@@ -15,7 +15,7 @@ from leanbrain.dataio.grammars import GRAMMARS, draw_index, draw_sentences
 from leanbrain.dataio.manifests import SPLITS
 from leanbrain.dataio.rendering import Utterance, seed_of
 
-__all__ = ["SPEAKERS", "Settings", "plan"]
+__all__ = ["SPEAKERS", "Settings", "checked_languages", "plan"]
 
 # (variant, pitch): no speaker and no voice variant of test is in train.
 SPEAKERS = {
@@ -77,19 +77,31 @@ class Settings:
     seed: int = 1234
 
     def __post_init__(self) -> None:
-        if isinstance(self.languages, str) or not self.languages:
-            raise UserError(
-                "`languages` must be a list of at least one name, "
-                f"got {self.languages!r}."
-            )
-        for language in self.languages:
-            check_known("languages", language, GRAMMARS)
-        # The order and repetitions shall not make another corpus.
-        languages = tuple(sorted(set(self.languages)))
+        languages = checked_languages(self.languages)
         object.__setattr__(self, "languages", languages)
         for split in SPLITS:
             check_int(split, getattr(self, split), low=1)
         check_int("seed", self.seed)
+
+
+def checked_languages(languages: Sequence[str]) -> tuple[str, ...]:
+    """Languages that can be spoken, sorted, each once.
+
+    The order and repetitions shall not make another corpus.
+
+    Raises
+    ------
+    UserError
+        If there is none, or one that is not known.
+    """
+    if isinstance(languages, str) or not languages:
+        raise UserError(
+            "`languages` must be a list of at least one name, "
+            f"got {languages!r}."
+        )
+    for language in languages:
+        check_known("languages", language, GRAMMARS)
+    return tuple(sorted(set(languages)))
 
 
 def plan(settings: Settings) -> list[Utterance]:

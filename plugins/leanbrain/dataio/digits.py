@@ -16,9 +16,15 @@ from typing import Any
 
 import torch
 
-from leanbrain.checks import UserError, check_int, check_known
+from leanbrain.checks import check_int
 from leanbrain.dataio import synthesis
-from leanbrain.dataio.corpus import PEAKS, RATES, SNRS_DB, SPEAKERS
+from leanbrain.dataio.corpus import (
+    PEAKS,
+    RATES,
+    SNRS_DB,
+    SPEAKERS,
+    checked_languages,
+)
 from leanbrain.dataio.grammars import GRAMMARS, draw_index
 from leanbrain.dataio.manifests import COLUMNS, SPLITS
 from leanbrain.dataio.rendering import Utterance, seed_of
@@ -72,15 +78,7 @@ class DigitSettings:
     seed: int = 1234
 
     def __post_init__(self) -> None:
-        if isinstance(self.languages, str) or not self.languages:
-            raise UserError(
-                "`languages` must be a list of at least one name, "
-                f"got {self.languages!r}."
-            )
-        for language in self.languages:
-            check_known("languages", language, GRAMMARS)
-        # The order and repetitions shall not make another corpus.
-        languages = tuple(sorted(set(self.languages)))
+        languages = checked_languages(self.languages)
         object.__setattr__(self, "languages", languages)
         for split in SPLITS:
             check_int(split, getattr(self, split), low=1)
