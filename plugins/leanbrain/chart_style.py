@@ -20,7 +20,9 @@ __all__ = [
     "LIGHT",
     "Theme",
     "dress",
+    "label_ends",
     "new_figure",
+    "recolour",
     "spread",
     "to_png",
     "to_svg",
@@ -93,6 +95,38 @@ def dress(axes: Axes, title: str, theme: Theme = LIGHT) -> None:
     axes.set_axisbelow(True)
 
 
+def label_ends(
+    axes: Axes,
+    ends: Sequence[tuple[str, float, str]],
+    fontsize: float = 9,
+) -> None:
+    """Writes the names of curves at the right edge, level with their ends.
+
+    Arguments
+    ---------
+    axes : Axes
+        Has its final limits of y; they may begin anywhere and be inverted.
+    ends : Sequence
+        Name, last y, colour of each curve. Names that would overlap are moved
+        apart; curves that end outside the axes are labelled at the edge.
+    fontsize : float
+        In points.
+    """
+    low, high = axes.get_ylim()
+    shares = [(y - low) / (high - low) for _, y, _ in ends]
+    places = spread([min(max(x, 0.0), 1.0) for x in shares], 0.075, 1.0)
+    for (label, _, colour), place in zip(ends, places, strict=True):
+        axes.annotate(
+            label,
+            (1.015, place),
+            xycoords="axes fraction",
+            annotation_clip=False,
+            va="center",
+            fontsize=fontsize,
+            color=colour,
+        )
+
+
 def spread(values: Sequence[float], gap: float, high: float) -> list[float]:
     """Moves positions apart that are too close to be labelled.
 
@@ -135,6 +169,34 @@ def spread(values: Sequence[float], gap: float, high: float) -> list[float]:
 def _mean(values: Sequence[float]) -> float:
     """Mean of at least one number."""
     return sum(values) / len(values)
+
+
+def recolour(svg: str, old: Theme, new: Theme) -> str:
+    """Puts the colours of one theme in the place of another's.
+
+    Arguments
+    ---------
+    svg : str
+        A picture as `to_svg` returns it, of which all colours are those of
+        the theme `old`.
+    old, new : Theme
+        The themes.
+
+    Returns
+    -------
+    str
+        The picture as if it had been drawn with the theme `new`, in a small
+        part of the time.
+    """
+    pairs = zip(
+        (old.paper, old.ink, old.faint, *old.palette),
+        (new.paper, new.ink, new.faint, *new.palette),
+        strict=True,
+    )
+    colours = dict(pairs)
+    return re.sub(
+        r"#[0-9a-f]{6}\b", lambda x: colours.get(x.group(), x.group()), svg
+    )
 
 
 def to_png(figure: Figure, dpi: int = 200) -> bytes:

@@ -17,8 +17,8 @@ from leanbrain.chart_style import (
     LIGHT,
     Theme,
     dress,
+    label_ends,
     new_figure,
-    spread,
 )
 
 __all__ = [
@@ -196,7 +196,10 @@ def draw_curves(
     axes.xaxis.set_major_locator(MaxNLocator(4, integer=True, steps=_STEPS))
     axes.yaxis.set_major_locator(MaxNLocator(5, steps=_STEPS))
     axes.grid(axis="y", color=theme.faint, linewidth=0.8)
-    _label_ends(axes, [x for x in lines if x.label and len(x.x)], theme)
+    named = [x for x in lines if x.label and len(x.x)]
+    label_ends(
+        axes, [(x.label, x.y[-1], theme.colour(x.colour)) for x in named]
+    )
 
 
 def draw_bars(
@@ -263,20 +266,3 @@ def draw_overlap(
     bar.set_label("overlap: intersection / union", color=theme.ink, fontsize=9)
     bar.ax.tick_params(colors=theme.ink, labelsize=8)
     bar.outline.set_visible(False)
-
-
-def _label_ends(axes: Axes, lines: Sequence[Line], theme: Theme) -> None:
-    """Writes the name of each curve at the right edge, level with its end."""
-    top = axes.get_ylim()[1]
-    ends = [min(x.y[-1] / top, 1.0) for x in lines]
-    places = spread(ends, 0.075, 1.0)
-    for line, place in zip(lines, places, strict=True):
-        axes.annotate(
-            line.label,
-            (1.015, place),
-            xycoords="axes fraction",
-            annotation_clip=False,
-            va="center",
-            fontsize=9,
-            color=theme.colour(line.colour),
-        )

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
 from matplotlib.figure import Figure
 
 from leanbrain.chart_style import LIGHT, new_figure
+from leanbrain.page import Chart, Section
 from leanbrain.pruning.charts import (
     bars_figure,
     curves_figure,
@@ -26,42 +26,7 @@ from leanbrain.pruning.series import (
     updates,
 )
 
-__all__ = ["Chart", "Section", "pictures", "sections"]
-
-
-@dataclass(frozen=True)
-class Chart:
-    """A chart that can be drawn in any theme.
-
-    Arguments
-    ---------
-    words : str
-        What the chart shows, for those who cannot see it.
-    draw : Callable
-        theme=Theme -> Figure.
-    """
-
-    words: str
-    draw: Callable[..., Figure]
-
-
-@dataclass(frozen=True)
-class Section:
-    """Charts that are read in the same way.
-
-    Arguments
-    ---------
-    title : str
-        Heading.
-    caption : str
-        How to read the charts, in plain language.
-    charts : tuple
-        The charts.
-    """
-
-    title: str
-    caption: str
-    charts: tuple[Chart, ...]
+__all__ = ["pictures", "sections"]
 
 
 def sections(summary: Mapping[str, Any], histories: Histories) -> list[Section]:
