@@ -1,0 +1,1 @@
+"""Which optimizer trains a speech model first: protocol, scores, statistics."""
