@@ -1,0 +1,138 @@
+#!/usr/bin/env python3
+"""Which optimizer trains these speech models first, fairly measured.
+
+To run this recipe, do the following:
+> python benchmark.py suites/cpu.yaml
+> python benchmark.py suites/cpu.yaml --optimizers adamw lion soap
+> python benchmark.py suites/cpu.yaml --data_folder <folder of manifests>
+> python benchmark.py suites/cpu.yaml --set_targets
+
+The same command once more goes on where an interrupted one was. Without
+--data_folder, spoken digits are synthesised on the spot.
+"""
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+import yaml
+
+from leanbrain._host import user_errors
+from leanbrain.checks import UserError, check_int
+from leanbrain.experiments.backends import LocalPool
+from leanbrain.experiments.trials import STATUSES
+from leanbrain.files import write_text
+from leanbrain.optbench.report import write_report
+from leanbrain.optbench.stages import (
+    Stages,
+    published_targets,
+    run_benchmark,
+    set_targets,
+)
+from leanbrain.optbench.suite_file import load_suite
+from leanbrain.optbench.targets import read_targets, write_targets
+
+FOLDER = Path(__file__).resolve().parent
+
+
+def parse(arguments):
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    add = parser.add_argument
+    add("suite", help="YAML file: workloads, optimizers, rules, backend")
+    add(
+        "--results_folder",
+        help="where all goes (default: results/OptimizerBenchmark/"
+        "<suite>-<embedded or real>)",
+    )
+    add("--data_folder", help="folder of train.csv and valid.csv")
+    add("--optimizers", nargs="+", help="in place of the suite's")
+    add("--workloads", nargs="+", help="some of the suite's")
+    add("--workers", type=int, help="processes here, in place of the suite's")
+    add(
+        "--retry",
+        nargs="+",
+        default=[],
+        choices=[x for x in STATUSES if x != "done"],
+        help="run trials again that ended like this",
+    )
+    add(
+        "--overrides",
+        default="{}",
+        help="mapping of keys of every workload, such as '{batch_size: 8}'",
+    )
+    add(
+        "--set_targets",
+        action="store_true",
+        help="set the targets anew by the rules (long), in place of the run",
+    )
+    add(
+        "--targets",
+        help="file of targets (default: the suite's for this data)",
+    )
+    return parser.parse_args(arguments)
+
+
+def make_stages(options):
+    """The suite and the stages that the command line asks for."""
+    overrides = yaml.safe_load(options.overrides)
+    if not isinstance(overrides, dict):
+        raise UserError(
+            "`--overrides` must be a YAML mapping such as '{batch_size: 8}', "
+            f"got {options.overrides!r}."
+        )
+    file = load_suite(
+        options.suite,
+        data_folder=options.data_folder,
+        optimizers=options.optimizers,
+        workloads=options.workloads,
+        overrides=overrides,
+    )
+    kind = "embedded" if options.data_folder is None else "real"
+    default = f"results/OptimizerBenchmark/{Path(options.suite).stem}-{kind}"
+    backend = file.backend
+    if options.workers is not None:
+        backend = LocalPool(check_int("--workers", options.workers, low=0))
+    stages = Stages(
+        suite=file.suite,
+        root=Path(options.results_folder or default).resolve(),
+        backend=backend,
+        show=lambda line: print(line, flush=True),
+        retry=tuple(options.retry),
+    )
+    return file, stages
+
+
+def main(arguments):
+    """Sets targets, or runs the benchmark and writes its report."""
+    options = parse(arguments)
+    file, stages = make_stages(options)
+    targets = options.targets or file.targets
+    started = time.monotonic()
+    if options.set_targets:
+        if targets is None:
+            raise UserError(
+                "`--set_targets` needs a file to write: `--targets <file>`."
+            )
+        write_targets(targets, set_targets(stages))
+        print(f"targets: {targets}")
+    else:
+        known = (
+            published_targets(file.suite)
+            if targets is None
+            else read_targets(targets)
+        )
+        stages.root.mkdir(parents=True, exist_ok=True)
+        rules = file.rules_file.read_text(encoding="utf-8")
+        write_text(stages.root / "rules.yaml", rules)
+        run_benchmark(stages, known)
+        print(f"report: {write_report(stages.root)}")
+    print(f"{(time.monotonic() - started) / 60:.1f} minutes")
+
+
+if __name__ == "__main__":
+    with user_errors():
+        main(sys.argv[1:])

@@ -1,0 +1,254 @@
+"""From a suite to trials: counts, pairing, hashes, and what a user mistypes."""
+
+import dataclasses
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from leanbrain.checks import UserError
+from leanbrain.optbench import planning
+from leanbrain.optbench.costs import Costs
+from leanbrain.optbench.rules import load_rules
+from leanbrain.optbench.suite import (
+    Suite,
+    data_digest,
+    find_optimizers,
+    read_workload,
+)
+
+ROOT = Path(__file__).resolve().parents[3]
+OPTIMIZERS = ROOT / "hparams" / "optimizers"
+NAMES = ("adamw", "sgd_nesterov")
+WORKLOAD = """\
+total_steps: 100
+eval_every_steps: 5
+metric: error_percent
+size: 8
+double: !ref <size> * 2
+net: !new:torch.nn.Linear
+    in_features: !ref <size>
+    out_features: !ref <double>
+variants:
+    wide: {size: 16}
+    narrow: {size: 4}
+"""
+
+
+@pytest.fixture
+def workload_file(tmp_path):
+    path = tmp_path / "Toy" / "hparams" / "toy.yaml"
+    path.parent.mkdir(parents=True)
+    path.write_text(WORKLOAD)
+    (path.parent.parent / "brain.py").write_text("x = 1\n")
+    return path
+
+
+@pytest.fixture
+def suite(workload_file):
+    rules = load_rules(ROOT / "hparams" / "rules" / "cpu.yaml")
+    return Suite(
+        rules=rules,
+        workloads=[read_workload(workload_file)],
+        optimizers=NAMES,
+        specs=find_optimizers(OPTIMIZERS, [*NAMES, *rules.target.optimizers]),
+    )
+
+
+@pytest.fixture
+def targets():
+    entry = {"target": 10.0, "optimizer": "adamw"}
+    return {"toy": entry, "toy/wide": entry, "toy/narrow": entry}
+
+
+def keys(trials, *names):
+    return [tuple(t.config[x] for x in names) for t in trials]
+
+
+def test_a_workload_is_read_without_building_it(workload_file):
+    workload = read_workload(workload_file)
+    assert workload.path == "hparams/toy.yaml" and workload.name == "toy"
+    assert (workload.total_steps, workload.eval_every_steps) == (100, 5)
+    assert workload.variants == ("wide", "narrow")
+    assert read_workload(workload_file, {"total_steps": 7}).total_steps == 7
+
+
+def test_other_sources_are_another_workload(workload_file):
+    before = read_workload(workload_file).digest
+    assert read_workload(workload_file).digest == before
+    (workload_file.parent.parent / "brain.py").write_text("x = 2\n")
+    assert read_workload(workload_file).digest != before
+
+
+@pytest.mark.parametrize("key", ["total_steps", "eval_every_steps", "metric"])
+def test_a_workload_without_a_key_is_named(workload_file, key):
+    text = WORKLOAD.replace(f"{key}:", f"other_{key}:")
+    workload_file.write_text(text)
+    with pytest.raises(UserError, match=f"must have the key `{key}`"):
+        read_workload(workload_file)
+
+
+def test_scores_are_every_combination_once(suite, targets):
+    trials = planning.plan_scores(suite, Costs(), targets)
+    rules = suite.rules
+    cells = keys(trials, "workload", "optimizer", "study", "trial")
+    assert len(set(cells)) == len(cells)
+    assert len(cells) == rules.studies * rules.trials_per_study * len(NAMES)
+    assert len({t.digest for t in trials}) == len(trials)
+
+
+def test_optimizers_share_seeds_and_trials_do_not(suite, targets):
+    trials = planning.plan_scores(suite, Costs(), targets)
+    by_cell = {}
+    for study, trial, seed in keys(trials, "study", "trial", "seed"):
+        by_cell.setdefault((study, trial), set()).add(seed)
+    assert all(len(seeds) == 1 for seeds in by_cell.values())
+    assert len(set.union(*by_cell.values())) == len(by_cell)
+
+
+def test_no_point_is_used_by_two_trials(suite, targets):
+    trials = planning.plan_scores(suite, Costs(), targets)
+    for name in NAMES:
+        points = [
+            tuple(t.config["hyperparameters"].items())
+            for t in trials
+            if t.config["optimizer"] == name
+        ]
+        assert len(set(points)) == len(points) > 1
+
+
+def test_target_search_gives_all_the_same_number_of_points(suite):
+    trials = planning.plan_target_search(suite, Costs())
+    target = suite.rules.target
+    assert len(trials) == 3 * target.points * len(target.optimizers)
+    assert {t.config["target"] for t in trials} == {None}
+    assert {t.config["budget_steps"] for t in trials} == {100}
+
+
+def test_target_seeds_repeat_the_best_point(suite):
+    best = {
+        name: {"optimizer": "adamw", "hyperparameters": {"lr": 0.1 * i}}
+        for i, name in enumerate(("toy", "toy/wide", "toy/narrow"), 1)
+    }
+    trials = planning.plan_target_seeds(suite, Costs(), best)
+    assert len(trials) == 3 * suite.rules.target.seeds
+    for t in trials:
+        name = planning.target_name(t.config["workload"], t.config["variant"])
+        assert t.config["hyperparameters"] == best[name]["hyperparameters"]
+    assert len(set(keys(trials, "seed"))) == len(trials)
+
+
+def row(optimizer, lr, steps, best, status="done"):
+    return {
+        "status": status,
+        "config": {
+            "kind": "score",
+            "workload": "hparams/toy.yaml",
+            "optimizer": optimizer,
+            "hyperparameters": {"lr": lr},
+        },
+        "result": {"steps_to_target": steps, "best": best},
+    }
+
+
+def test_variants_take_the_point_that_was_first_on_the_base(suite, targets):
+    rows = [
+        row("adamw", 0.1, 60, 9.0),
+        row("adamw", 0.2, 40, 9.5),
+        row("adamw", 0.3, None, 1.0),
+        row("adamw", 0.4, 10, 1.0, status="void"),
+        row("sgd_nesterov", 0.5, None, 20.0),
+        row("sgd_nesterov", 0.6, None, 15.0),
+    ]
+    trials = planning.plan_variants(suite, Costs(), targets, rows)
+    assert keys(trials, "variant", "optimizer") == [
+        ("wide", "adamw"),
+        ("wide", "sgd_nesterov"),
+        ("narrow", "adamw"),
+        ("narrow", "sgd_nesterov"),
+    ]
+    lrs = [t.config["hyperparameters"]["lr"] for t in trials]
+    assert lrs == [0.2, 0.6, 0.2, 0.6]
+
+
+def test_rules_without_variants_plan_none(suite, targets):
+    rules = dataclasses.replace(suite.rules, variants=False)
+    suite = dataclasses.replace(suite, rules=rules)
+    assert planning.plan_variants(suite, Costs(), targets, []) == []
+
+
+def test_calibration_holds_all_optimizers_of_a_workload(suite):
+    (trial,) = planning.plan_calibration(suite, NAMES)
+    assert tuple(trial.config["optimizers"]) == NAMES
+    assert trial.config["kind"] == "calibration"
+
+
+def test_places_on_this_machine_are_not_hashed(suite, targets):
+    plan = planning.plan_scores
+    (first, *_) = plan(suite, Costs(), targets)
+    moved = dataclasses.replace(suite.workloads[0], folder=Path("/elsewhere"))
+    suite = dataclasses.replace(suite, workloads=[moved])
+    (second, *_) = plan(suite, Costs(), targets)
+    assert first.context != second.context
+    assert first.digest == second.digest
+
+
+def test_seeds_are_the_same_in_every_process():
+    code = (
+        "from leanbrain.optbench.planning import paired_seed;"
+        "print(paired_seed('score', 'toy', None, 1, 2))"
+    )
+    seeds = {
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env={"PYTHONHASHSEED": str(i)},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.strip()
+        for i in (1, 2)
+    }
+    assert seeds == {str(planning.paired_seed("score", "toy", None, 1, 2))}
+
+
+def test_costs_become_estimates_and_limits(suite, targets):
+    calibration = {
+        "status": "done",
+        "config": {"kind": "calibration", "workload": "hparams/toy.yaml"},
+        "result": {
+            "optimizers": {"adamw": {"step_s": 0.02}},
+            "evaluation_s": 0.05,
+        },
+    }
+    costs = Costs.from_rows([calibration], {"hparams/toy.yaml": 5})
+    trials = planning.plan_scores(suite, costs, targets)
+    by_name = {t.config["optimizer"]: t for t in trials}
+    budget = by_name["adamw"].config["budget_steps"]
+    assert by_name["adamw"].cost_s == pytest.approx(1 + budget * 0.03)
+    assert by_name["adamw"].timeout_s >= 10 * by_name["adamw"].cost_s
+    assert by_name["sgd_nesterov"].cost_s is None
+
+
+def test_a_misspelt_optimizer_is_answered_with_the_nearest():
+    with pytest.raises(UserError, match=r"got 'adamv' \(nearest: .*adamw"):
+        find_optimizers(OPTIMIZERS, ["adamv"])
+
+
+def test_an_optimizer_named_twice_is_refused(suite):
+    with pytest.raises(UserError, match="must name each optimizer once"):
+        dataclasses.replace(suite, optimizers=("adamw", "adamw"))
+
+
+def test_a_data_folder_without_manifests_is_named(tmp_path):
+    (tmp_path / "train.csv").write_text("ID\n")
+    with pytest.raises(UserError, match="which has no valid.csv"):
+        data_digest(tmp_path)
+
+
+def test_other_manifests_are_other_data(tmp_path):
+    for name in ("train.csv", "valid.csv"):
+        (tmp_path / name).write_text("ID\n")
+    before = data_digest(tmp_path)
+    (tmp_path / "valid.csv").write_text("ID\na\n")
+    assert data_digest(tmp_path) != before
