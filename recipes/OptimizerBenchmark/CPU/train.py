@@ -1,0 +1,181 @@
+#!/usr/bin/env python3
+"""One small workload on spoken digits, trained by one optimizer.
+
+To run this recipe, do the following:
+> python train.py hparams/lstm_ctc.yaml \\
+    --optimizer ../../../hparams/optimizers/adamw.yaml
+> python train.py hparams/digits.yaml --optimizer <...> --set lr=3e-3 \\
+    --variant gelu --data_folder <folder of manifests>
+
+Without --data_folder, digits are synthesised on the spot. <output_folder>
+gets result.json, train_log.txt and TensorBoard's curves.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+import yaml
+
+from leanbrain._host import import_speechbrain, user_errors
+from leanbrain.checks import UserError, check_int, check_known
+from leanbrain.files import write_json
+
+FOLDER = Path(__file__).resolve().parent
+
+
+def parse(arguments):
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    add = parser.add_argument
+    add("workload", help="YAML file of hparams/")
+    add("--optimizer", help="YAML file (default: AdamW of LeanBrain)")
+    add(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="a number of the optimizer's file, such as lr=1e-3; repeatable",
+    )
+    add("--variant", help="a held-out variant of the workload")
+    add("--data_folder", help="folder of train.csv and valid.csv")
+    add("--output_folder", help="(default: results/OptimizerBenchmark/<...>)")
+    add("--seed", type=int, default=1234)
+    add("--total_steps", type=int, help="of the schedule, and to train")
+    add("--target", type=float, help="stop when the metric is at most this")
+    add("--threads", type=int, default=1, help="of torch")
+    add("--device", default="cpu", help="cpu or cuda")
+    add("--debug", action="store_true", help="train for three steps")
+    add(
+        "--overrides",
+        default="{}",
+        help="YAML mapping of keys of the workload, such as '{channels: 32}'",
+    )
+    return parser.parse_args(arguments)
+
+
+def read(path):
+    """The text of a file that the user named."""
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"{path} must be a file ({error.strerror}).") from error
+
+
+def mapping(text):
+    """The overrides of the workload."""
+    try:
+        found = yaml.safe_load(text)
+    except yaml.YAMLError:
+        found = None
+    if not isinstance(found, dict):
+        raise UserError(f"`overrides` must be a YAML mapping, got {text!r}.")
+    return found
+
+
+def numbers(pairs):
+    """KEY=VALUE -> numbers by name."""
+    found = {}
+    for pair in pairs:
+        key, _, value = pair.partition("=")
+        try:
+            found[key] = float(value)
+        except ValueError:
+            raise UserError(
+                f"`set` must be KEY=NUMBER, got {pair!r}."
+            ) from None
+    return found
+
+
+def plan(chosen):
+    """The trial's configuration."""
+    from ruamel.yaml import YAML
+
+    keys = dict(YAML().load(read(chosen.workload)))
+    overrides = mapping(chosen.overrides)
+    if chosen.variant is not None:
+        check_known("variant", chosen.variant, keys["variants"])
+    keys |= overrides
+    steps = keys["total_steps"]
+    if chosen.total_steps is not None:
+        steps = check_int("total_steps", chosen.total_steps, low=1)
+    every = keys["eval_every_steps"]
+    optimizer = chosen.optimizer or str(
+        FOLDER.parents[2] / "hparams" / "optimizers" / "adamw.yaml"
+    )
+    return {
+        "kind": "score",
+        "data": "synthetic" if chosen.data_folder is None else "real",
+        "workload": str(Path(chosen.workload).resolve()),
+        "variant": chosen.variant,
+        "optimizer": Path(optimizer).stem,
+        "optimizer_yaml": read(optimizer),
+        "hyperparameters": numbers(chosen.set),
+        "seed": check_int("seed", chosen.seed, low=0),
+        "total_steps": steps,
+        "budget_steps": 3 if chosen.debug else steps,
+        "eval_every_steps": 1 if chosen.debug else min(steps, every),
+        "metric": keys["metric"],
+        "target": chosen.target,
+        "threads": chosen.threads,
+        "overrides": overrides,
+    }
+
+
+def log(folder, config, result):
+    """Writes the curves as SpeechBrain's loggers do."""
+    from speechbrain.utils.train_logger import FileTrainLogger
+
+    from leanbrain.loggers import FanOutLogger, TensorBoardLogger
+
+    board = TensorBoardLogger(folder / "tensorboard")
+    logger = FanOutLogger(
+        loggers=[FileTrainLogger(folder / "train_log.txt"), board]
+    )
+    for point in result["curve"]:
+        logger.log_stats(
+            {"step": point["step"], "seconds": point["step_s"]},
+            train_stats={"loss": point["train_loss"]},
+            valid_stats=point["valid"],
+        )
+    board.close()
+    write_json(folder / "result.json", {"config": config, **result})
+
+
+def tell(config, result):
+    """One line on what came out."""
+    reached = result["steps_to_target"]
+    how = "" if reached is None else f", target reached at step {reached}"
+    best = "none" if result["best"] is None else f"{result['best']:.2f}"
+    print(
+        f"{config['optimizer']}: {result['status']}, best "
+        f"{config['metric']} {best} in {result['steps']} steps{how}"
+    )
+    if result["reason"]:
+        print(result["reason"])
+
+
+def main(arguments):
+    """Trains, and writes what came out."""
+    chosen = parse(arguments)
+    config = plan(chosen)
+    name = f"{Path(chosen.workload).stem}_{chosen.variant or 'base'}"
+    folder = Path(
+        chosen.output_folder
+        or f"results/OptimizerBenchmark/{name}/{config['optimizer']}/"
+        f"{chosen.seed}"
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    import_speechbrain()
+    from leanbrain.optbench.trial import run
+
+    result = run(config, folder, str(FOLDER), chosen.data_folder, chosen.device)
+    log(folder, config, result)
+    tell(config, result)
+
+
+if __name__ == "__main__":
+    with user_errors():
+        main(sys.argv[1:])
