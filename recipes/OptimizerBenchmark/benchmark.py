@@ -23,15 +23,15 @@ from leanbrain.checks import UserError, check_int
 from leanbrain.experiments.backends import LocalPool
 from leanbrain.experiments.trials import STATUSES
 from leanbrain.files import write_text
-from leanbrain.optbench.report import write_report
-from leanbrain.optbench.stages import (
+from leanbrain.optbench.protocol.targets import read_targets, write_targets
+from leanbrain.optbench.report.writing import write_report
+from leanbrain.optbench.suite.file import load_suite
+from leanbrain.optbench.suite.stages import (
     Stages,
     published_targets,
     run_benchmark,
     set_targets,
 )
-from leanbrain.optbench.suite_file import load_suite
-from leanbrain.optbench.targets import read_targets, write_targets
 
 FOLDER = Path(__file__).resolve().parent
 

@@ -17,11 +17,11 @@ import numpy as np
 
 from leanbrain._host import user_errors
 from leanbrain.files import write_json
+from leanbrain.optbench.protocol.targets import read_targets
 from leanbrain.optbench.report.collect import collect
-from leanbrain.optbench.stats import aa_rate
+from leanbrain.optbench.statistics.stats import aa_rate
 from leanbrain.optbench.suite.file import load_suite
 from leanbrain.optbench.suite.stages import Stages, run_benchmark
-from leanbrain.optbench.targets import read_targets
 from leanbrain.provenance import commit, host_facts, versions
 
 ROOT = Path(__file__).resolve().parents[2]

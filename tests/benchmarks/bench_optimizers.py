@@ -24,11 +24,11 @@ import torch
 
 from leanbrain.checks import UserError
 from leanbrain.files import write_json
-from leanbrain.optbench.kernels import (
+from leanbrain.optbench.optimizers.specs import load_optimizer
+from leanbrain.optbench.trials.kernels import (
     kernel_flavour,
     state_bytes_per_parameter,
 )
-from leanbrain.optbench.specs import load_optimizer
 from leanbrain.provenance import commit, host_facts, versions
 
 ROOT = Path(__file__).resolve().parents[2]

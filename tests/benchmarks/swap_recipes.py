@@ -21,8 +21,8 @@ import yaml
 from leanbrain._host import user_errors
 from leanbrain.checks import UserError
 from leanbrain.files import write_json
-from leanbrain.optbench.specs import load_optimizer
-from leanbrain.optbench.swap import swap_optimizer
+from leanbrain.optbench.optimizers.specs import load_optimizer
+from leanbrain.optbench.swap.swapping import swap_optimizer
 from leanbrain.provenance import commit, versions
 
 ROOT = Path(__file__).resolve().parents[2]

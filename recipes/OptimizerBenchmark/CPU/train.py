@@ -169,7 +169,7 @@ def main(arguments):
     )
     folder.mkdir(parents=True, exist_ok=True)
     import_speechbrain()
-    from leanbrain.optbench.trial import run
+    from leanbrain.optbench.trials.trial import run
 
     result = run(config, folder, str(FOLDER), chosen.data_folder, chosen.device)
     log(folder, config, result)

@@ -181,7 +181,7 @@ def main(arguments):
         or f"results/LibriSpeech/{name}/{config['optimizer']}/{chosen.seed}"
     )
     import_speechbrain()
-    from leanbrain.optbench.trial import run
+    from leanbrain.optbench.trials.trial import run
 
     device = join_group(chosen.device)
     result = run(config, folder, str(FOLDER), chosen.data_folder, device)

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from leanbrain.checks import UserError
-from leanbrain.optbench import calibration, trial
-from leanbrain.optbench.refusals import OptimizerError
+from leanbrain.optbench.trials import calibration, trial
+from leanbrain.optbench.trials.refusals import OptimizerError
 
 TOY = Path(__file__).resolve().parent / "toy"
 
@@ -25,7 +25,7 @@ opt_class: !name:torch.optim.SGD
     lr: !ref <lr>
     momentum: 0.9
     foreach: True
-lr_schedule: !name:leanbrain.optbench.schedules.warmup_cosine
+lr_schedule: !name:leanbrain.optbench.optimizers.schedules.warmup_cosine
 search_space: {lr: {min: 0.01, max: 1.0, scaling: log}}
 """
 
@@ -37,7 +37,7 @@ expected_class: torch.optim.AdamW
 lr: 0.02
 opt_class: !name:torch.optim.AdamW
     lr: !ref <lr>
-lr_schedule: !name:leanbrain.optbench.schedules.warmup_cosine
+lr_schedule: !name:leanbrain.optbench.optimizers.schedules.warmup_cosine
 search_space: {lr: {min: 0.001, max: 0.1, scaling: log}}
 """
 
@@ -285,7 +285,12 @@ def test_two_processes_agree_on_one_result(tmp_path):
     found.parent.mkdir()
     job.write_text(json.dumps(content), encoding="utf-8")
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    command += ["--nproc_per_node", "2", "-m", "leanbrain.optbench.trial"]
+    command += [
+        "--nproc_per_node",
+        "2",
+        "-m",
+        "leanbrain.optbench.trials.trial",
+    ]
     done = subprocess.run(
         [*command, str(job), str(found)],
         capture_output=True,

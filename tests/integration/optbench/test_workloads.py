@@ -13,7 +13,7 @@ import torch
 from leanbrain.checks import UserError
 from leanbrain.dataio.digits import DIGITS, write_digit_manifest
 from leanbrain.files import read_json
-from leanbrain.optbench.workload import load_workload, recipe_modules
+from leanbrain.optbench.trials.workload import load_workload, recipe_modules
 
 WORKLOADS = ("lstm_ctc", "conformer_ctc", "digits")
 RATE = 8000

@@ -6,11 +6,11 @@ import speechbrain as sb
 import torch
 from torch.utils.data import DataLoader
 
-from leanbrain.optbench.clock import PausedClock
-from leanbrain.optbench.grid import StepBudget, StepGrid
-from leanbrain.optbench.session import Session
-from leanbrain.optbench.stopping import Target
-from leanbrain.optbench.trial_plan import Plan
+from leanbrain.optbench.trials.clock import PausedClock
+from leanbrain.optbench.trials.grid import StepBudget, StepGrid
+from leanbrain.optbench.trials.plan import Plan
+from leanbrain.optbench.trials.session import Session
+from leanbrain.optbench.trials.stopping import Target
 
 STEPS, BATCH, SIZE = 21, 4, 5
 # What is done takes these seconds of a clock that stands still otherwise.

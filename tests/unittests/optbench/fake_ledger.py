@@ -106,7 +106,7 @@ def _common(workload):
 
 def _row(config, result, seconds):
     return {
-        "run": "leanbrain.optbench.trial:run",
+        "run": "leanbrain.optbench.trials.trial:run",
         "config": config,
         "status": "done",
         "reason": "",

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from leanbrain.optbench.audit import (
+from leanbrain.optbench.trials.audit import (
     Check,
     OrderHash,
     check_class,
@@ -16,7 +16,7 @@ from leanbrain.optbench.audit import (
     check_threads,
     first_failure,
 )
-from leanbrain.optbench.kernels import (
+from leanbrain.optbench.trials.kernels import (
     kernel_flavour,
     state_bytes_per_parameter,
     weights_hash,

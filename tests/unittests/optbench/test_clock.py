@@ -7,7 +7,7 @@ import time
 import pytest
 import torch
 
-from leanbrain.optbench.clock import PausedClock, process_cpu
+from leanbrain.optbench.trials.clock import PausedClock, process_cpu
 
 BURN_S = 0.3
 

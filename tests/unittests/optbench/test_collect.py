@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from leanbrain.optbench.collect import collect
-from leanbrain.optbench.rules import load_rules
+from leanbrain.optbench.protocol.rules import load_rules
+from leanbrain.optbench.report.collect import collect
 
 sys.path.insert(0, str(Path(__file__).parent))
 import fake_ledger as fake

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from leanbrain.checks import UserError
-from leanbrain.optbench.aa import aa_rate
-from leanbrain.optbench.comparison import compare, quick_verdict
+from leanbrain.optbench.statistics.aa import aa_rate
+from leanbrain.optbench.statistics.comparison import compare, quick_verdict
 
 INF = math.inf
 LOG_SD = 0.2

@@ -3,7 +3,12 @@
 import pytest
 
 from leanbrain.checks import UserError
-from leanbrain.optbench.grid import StepBudget, StepGrid, TimeBudget, TimeGrid
+from leanbrain.optbench.trials.grid import (
+    StepBudget,
+    StepGrid,
+    TimeBudget,
+    TimeGrid,
+)
 
 
 def unread():

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from leanbrain.checks import UserError
-from leanbrain.optbench.nadamw import NAdamW
+from leanbrain.optbench.optimizers.nadamw import NAdamW
 
 SETTINGS = {
     "lr": 0.03,

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from leanbrain.checks import UserError
-from leanbrain.optbench.specs import load_optimizer
+from leanbrain.optbench.optimizers.specs import load_optimizer
+from leanbrain.optbench.protocol.search import SearchSpace
 
 FOLDER = Path(__file__).resolve().parents[3] / "hparams" / "optimizers"
 FILES = sorted(FOLDER.glob("*.yaml"))
@@ -204,3 +205,16 @@ def test_training_survives_a_first_step_of_rate_zero(spec):
 def test_an_unknown_override_is_refused(file):
     with pytest.raises(UserError, match="`overrides` must be one of"):
         load_optimizer(file, overrides={"learning_rate_": 0.1})
+
+
+def test_short_runs_search_as_widely_as_those_of_adamw(spec):
+    assert spec.short_search_space
+    assert set(spec.short_search_space) <= set(spec.search_space)
+    assert spec.space(short_runs=False) == spec.search_space
+    short = spec.space(short_runs=True)
+    assert set(short) == set(spec.search_space)
+    for key, space in spec.short_search_space.items():
+        wide = space["max"] / space["min"]
+        # The same widths for all: fairness.
+        assert wide == pytest.approx(30 if key == "lr" else 6)
+        SearchSpace.from_mapping(short)

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from leanbrain.checks import UserError
-from leanbrain.optbench import planning
-from leanbrain.optbench.costs import Costs
-from leanbrain.optbench.rules import load_rules
-from leanbrain.optbench.suite import (
+from leanbrain.optbench.protocol.rules import load_rules
+from leanbrain.optbench.suite import planning
+from leanbrain.optbench.suite.costs import Costs
+from leanbrain.optbench.suite.suite import (
     Suite,
     data_digest,
     find_optimizers,
@@ -196,7 +196,7 @@ def test_places_on_this_machine_are_not_hashed(suite, targets):
 
 def test_seeds_are_the_same_in_every_process():
     code = (
-        "from leanbrain.optbench.planning import paired_seed;"
+        "from leanbrain.optbench.suite.planning import paired_seed;"
         "print(paired_seed('score', 'toy', None, 1, 2))"
     )
     seeds = {

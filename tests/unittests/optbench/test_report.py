@@ -17,15 +17,15 @@ import pytest
 
 from leanbrain.chart_style import DARK, LIGHT, recolour, to_svg
 from leanbrain.checks import UserError
-from leanbrain.optbench import report_charts
-from leanbrain.optbench.analysis import analyse
-from leanbrain.optbench.collect import collect
-from leanbrain.optbench.report import main, write_report
-from leanbrain.optbench.report_csv import summary_csv, trials_csv
-from leanbrain.optbench.report_tables import differences
-from leanbrain.optbench.report_text import csv_text, markdown_text, number
-from leanbrain.optbench.report_words import notes, verdict
-from leanbrain.optbench.rules import load_rules
+from leanbrain.optbench.protocol.rules import load_rules
+from leanbrain.optbench.report import charts as report_charts
+from leanbrain.optbench.report.analysis import analyse
+from leanbrain.optbench.report.collect import collect
+from leanbrain.optbench.report.csv_files import summary_csv, trials_csv
+from leanbrain.optbench.report.tables import differences
+from leanbrain.optbench.report.text import csv_text, markdown_text, number
+from leanbrain.optbench.report.words import notes, verdict
+from leanbrain.optbench.report.writing import main, write_report
 
 sys.path.insert(0, str(Path(__file__).parent))
 import fake_ledger as fake
@@ -410,7 +410,7 @@ def test_board_has_a_run_per_trial(hostile):
 def test_board_forgets_trials_that_are_gone(tmp_path):
     rows = fake.fake_rows(faults=False)
     root = save(tmp_path, rows)
-    from leanbrain.optbench.report_board import write_board
+    from leanbrain.optbench.report.board import write_board
 
     data = collect(rows, RULES)
     (root / "board" / "mine").mkdir(parents=True)

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from leanbrain.checks import UserError
-from leanbrain.optbench.rules import Rules, load_rules
+from leanbrain.optbench.protocol.rules import Rules, load_rules
 
 FILES = ("cpu", "algoperf_external", "algoperf_self_tuning")
 

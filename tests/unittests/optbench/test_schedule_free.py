@@ -10,7 +10,9 @@ from leanbrain.checks import UserError
 schedulefree = pytest.importorskip(
     "schedulefree", reason="the extra `optimizers` is not installed"
 )
-from leanbrain.optbench.schedule_free import ScheduleFreeAdamW  # noqa: E402
+from leanbrain.optbench.optimizers.schedule_free import (  # noqa: E402
+    ScheduleFreeAdamW,
+)
 
 SETTINGS = {"lr": 0.05, "weight_decay": 0.1}
 

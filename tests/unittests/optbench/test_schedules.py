@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from leanbrain.checks import UserError
-from leanbrain.optbench.schedules import (
+from leanbrain.optbench.optimizers.schedules import (
     constant,
     warmup_constant,
     warmup_cosine,

@@ -11,15 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from leanbrain.checks import UserError
-from leanbrain.optbench.reference import reference_scores, speedups
-from leanbrain.optbench.score import (
+from leanbrain.optbench.statistics.reference import reference_scores, speedups
+from leanbrain.optbench.statistics.score import (
     benchmark_scores,
     performance_profile,
     require_variants,
     score_array,
     time_of_trials,
 )
-from leanbrain.optbench.stats import ranks_of
+from leanbrain.optbench.statistics.stats import ranks_of
 
 # Seconds and scores of AlgoPerf's self-tuning leaderboard of 2026:
 # artifacts/leaderboard_v2/{time_to_targets_00pct,scores}.csv of

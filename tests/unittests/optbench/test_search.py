@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from leanbrain.checks import UserError
-from leanbrain.optbench.halton import halton
-from leanbrain.optbench.search import SearchSpace
+from leanbrain.optbench.protocol.halton import halton
+from leanbrain.optbench.protocol.search import SearchSpace
 
 # What algoperf/halton.py of mlcommons/algorithmic-efficiency v0.6.0 returned,
 # before it shuffles the order: (n, d) -> points.

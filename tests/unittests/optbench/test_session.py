@@ -9,9 +9,18 @@ import speechbrain as sb
 import torch
 
 from leanbrain.checks import UserError
-from leanbrain.optbench.audit import Check, check_clipping, check_schedule
-from leanbrain.optbench.grid import StepBudget, StepGrid, TimeBudget, TimeGrid
-from leanbrain.optbench.stopping import Target
+from leanbrain.optbench.trials.audit import (
+    Check,
+    check_clipping,
+    check_schedule,
+)
+from leanbrain.optbench.trials.grid import (
+    StepBudget,
+    StepGrid,
+    TimeBudget,
+    TimeGrid,
+)
+from leanbrain.optbench.trials.stopping import Target
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
@@ -104,7 +113,7 @@ def test_preparing_for_evaluation_counts(monkeypatch):
     # No module of this name can be imported, hence no check of the class.
     passing = Check("class", True, "")
     monkeypatch.setattr(
-        "leanbrain.optbench.session.check_class", lambda *_: passing
+        "leanbrain.optbench.trials.session.check_class", lambda *_: passing
     )
     session.run(fake.data(brain.time))
     steps = [x.step * (fake.READ_S + fake.TRAIN_S) for x in session.curve]

@@ -9,9 +9,9 @@ import torch
 from torch.utils.data import DataLoader
 
 from leanbrain.checks import UserError
-from leanbrain.optbench.grid import StepGrid
-from leanbrain.optbench.refusals import OptimizerError
-from leanbrain.optbench.stopping import Target
+from leanbrain.optbench.trials.grid import StepGrid
+from leanbrain.optbench.trials.refusals import OptimizerError
+from leanbrain.optbench.trials.stopping import Target
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 

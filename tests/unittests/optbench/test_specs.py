@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from leanbrain.checks import UserError
-from leanbrain.optbench.specs import load_optimizer
+from leanbrain.optbench.optimizers.specs import load_optimizer
 
 TEXT = """
 name: mine
@@ -19,7 +19,7 @@ one_minus_beta1: 0.1
 opt_class: !name:torch.optim.SGD
     lr: !ref <lr>
     momentum: !ref 1 - <one_minus_beta1>
-lr_schedule: !name:leanbrain.optbench.schedules.constant
+lr_schedule: !name:leanbrain.optbench.optimizers.schedules.constant
 search_space:
     lr: {min: 1e-2, max: 1.0, scaling: log}
 """
@@ -201,4 +201,4 @@ def test_building_leaves_randomness_alone():
     before = torch.random.get_rng_state()
     load_optimizer(text=TEXT).build(weight())
     assert torch.equal(before, torch.random.get_rng_state())
-    assert sys.modules["leanbrain.optbench.specs"]
+    assert sys.modules["leanbrain.optbench.optimizers.specs"]

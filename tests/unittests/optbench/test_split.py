@@ -7,7 +7,7 @@ import torch
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from leanbrain.checks import UserError
-from leanbrain.optbench.split import MuonAdamW, bare_step
+from leanbrain.optbench.optimizers.split import MuonAdamW, bare_step
 
 muon = pytest.mark.skipif(
     not hasattr(torch.optim, "Muon"), reason="this torch has no Muon"

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from leanbrain.checks import UserError
-from leanbrain.optbench.score import benchmark_scores, time_of_trials
-from leanbrain.optbench.stats import (
+from leanbrain.optbench.statistics.score import benchmark_scores, time_of_trials
+from leanbrain.optbench.statistics.stats import (
     bootstrap_scores,
     rank_stability,
     ranks_of,

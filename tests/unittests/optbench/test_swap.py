@@ -10,9 +10,9 @@ import torch
 from hyperpyyaml import load_hyperpyyaml
 
 from leanbrain.checks import UserError
-from leanbrain.optbench.recipe_yaml import Recipe
-from leanbrain.optbench.specs import load_optimizer
-from leanbrain.optbench.swap import main, swap_optimizer
+from leanbrain.optbench.optimizers.specs import load_optimizer
+from leanbrain.optbench.swap.recipe_yaml import Recipe
+from leanbrain.optbench.swap.swapping import main, swap_optimizer
 
 ROOT = Path(__file__).resolve().parents[3]
 ADAMW = ROOT / "hparams" / "optimizers" / "adamw.yaml"

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from leanbrain.checks import UserError
-from leanbrain.optbench.targets import (
+from leanbrain.optbench.protocol.targets import (
     check_target_file,
     make_target,
     pick_best_point,

@@ -118,7 +118,7 @@ def test_a_small_network_learns_its_training_words(
     piece, recipe, repo_root, shared_corpus, tmp_path, monkeypatch, name
 ):
     """The whole way from audio to word errors, on data learnt by heart."""
-    from leanbrain.optbench.trial import run
+    from leanbrain.optbench.trials.trial import run
 
     layers = piece("librispeech_layers")
     # So few steps would not bring the running statistics along.

@@ -1,0 +1,1 @@
+"""Optimizers as YAML files, and those that no package has."""

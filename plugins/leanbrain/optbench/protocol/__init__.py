@@ -1,0 +1,1 @@
+"""The protocol: rules, search spaces, targets."""

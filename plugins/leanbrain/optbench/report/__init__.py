@@ -1,0 +1,1 @@
+"""From a ledger to a page, Markdown, CSV and TensorBoard."""

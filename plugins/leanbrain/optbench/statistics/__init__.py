@@ -1,0 +1,1 @@
+"""Scores of a pool of optimizers, and how sure they are."""

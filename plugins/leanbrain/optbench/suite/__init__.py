@@ -1,0 +1,1 @@
+"""What is benchmarked, planned as trials, run in stages."""

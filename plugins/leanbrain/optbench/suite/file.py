@@ -1,0 +1,131 @@
+"""Reads a suite from YAML: the file that a user of the benchmark edits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hyperpyyaml import load_hyperpyyaml
+
+from leanbrain.checks import UserError, check_known
+from leanbrain.experiments.backends import Backend
+from leanbrain.optbench.protocol.rules import load_rules
+from leanbrain.optbench.suite.suite import Suite, find_optimizers, read_workload
+
+__all__ = ["SuiteFile", "load_suite"]
+
+REQUIRED = ("rules", "workloads", "optimizers_folder", "optimizers", "targets")
+PLAIN = ("threads", "processes", "device", "calibration_steps")
+OPTIONAL = (*PLAIN, "overrides", "backend")
+PUBLISHED = "published"
+"""In place of files of targets: those in the YAML of each workload."""
+
+
+@dataclass(frozen=True)
+class SuiteFile:
+    """What a YAML file of a suite says.
+
+    Arguments
+    ---------
+    suite : Suite
+        What is benchmarked.
+    rules_file : Path
+        Where its rules were read.
+    targets : Path | None
+        The file of targets for its data; None: the workloads' published ones.
+    backend : Backend | None
+        Who runs the trials.
+    """
+
+    suite: Suite
+    rules_file: Path
+    targets: Path | None
+    backend: Backend | None
+
+
+def load_suite(
+    path: str | Path,
+    *,
+    data_folder: str | None = None,
+    optimizers: Sequence[str] | None = None,
+    workloads: Sequence[str] | None = None,
+    overrides: Mapping[str, Any] | None = None,
+) -> SuiteFile:
+    """Reads a suite.
+
+    Arguments
+    ---------
+    path : path
+        The YAML file; paths in it are relative to its folder.
+    data_folder : str | None
+        Folder of manifests; None: the embedded data.
+    optimizers : Sequence[str] | None
+        Names of optimizers in place of the file's.
+    workloads : Sequence[str] | None
+        Some of the names of the file's workloads; None: all.
+    overrides : Mapping | None
+        Overrides of every workload, on top of the file's.
+
+    Returns
+    -------
+    SuiteFile
+        What it says.
+
+    Raises
+    ------
+    UserError
+        If the file, or one that it names, is missing or wrong.
+    """
+    path = Path(path).resolve()
+    keys = _read(path)
+    folder = path.parent
+    more = {**(keys.get("overrides") or {}), **(overrides or {})}
+    rules_file = folder / keys["rules"]
+    rules = load_rules(rules_file)
+    names = list(optimizers or keys["optimizers"])
+    files = {Path(x).stem: folder / x for x in keys["workloads"]}
+    chosen = [check_known("workloads", x, files) for x in workloads or files]
+    suite = Suite(
+        rules=rules,
+        workloads=[read_workload(files[x], more) for x in chosen],
+        optimizers=names,
+        specs=find_optimizers(
+            folder / keys["optimizers_folder"],
+            [*names, *rules.target.optimizers],
+        ),
+        data_folder=data_folder,
+        overrides=more,
+        **{x: keys[x] for x in PLAIN if keys.get(x) is not None},
+    )
+    kind = "embedded" if data_folder is None else "real"
+    targets = keys["targets"]
+    return SuiteFile(
+        suite=suite,
+        rules_file=rules_file,
+        targets=None if targets == PUBLISHED else folder / targets[kind],
+        backend=keys.get("backend"),
+    )
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """The keys of the file, checked."""
+    if not path.is_file():
+        raise UserError(f"The suite {path} does not exist.")
+    with open(path, encoding="utf-8") as stream:
+        keys = load_hyperpyyaml(stream)
+    known = [*REQUIRED, *OPTIONAL]
+    for key in keys:
+        check_known(f"key of {path.name}", key, known)
+    for key in REQUIRED:
+        if not keys.get(key):
+            raise UserError(f"The suite {path} must have the key `{key}`.")
+    targets = keys["targets"]
+    kinds = set(targets) if isinstance(targets, dict) else None
+    if targets != PUBLISHED and kinds != {"embedded", "real"}:
+        raise UserError(
+            f"`targets` must be {PUBLISHED!r}, or name one file for `embedded` "
+            f"data and one for `real` data, got {targets!r}."
+        )
+    return keys

@@ -1,0 +1,292 @@
+"""A suite: which workloads, optimizers, rules and data are benchmarked."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+from hyperpyyaml import resolve_references
+
+from leanbrain.checks import UserError, check_int, check_known, check_positive
+from leanbrain.optbench.optimizers.specs import OptimizerSpec, load_optimizer
+from leanbrain.optbench.protocol.rules import Rules
+
+__all__ = [
+    "Suite",
+    "WorkloadFile",
+    "data_digest",
+    "find_optimizers",
+    "read_workload",
+]
+
+SYNTHETIC = "synthetic"
+"""What `Suite.data` is for the embedded data."""
+
+MANIFESTS = ("train.csv", "valid.csv")
+
+
+@dataclass(frozen=True)
+class WorkloadFile:
+    """What planning must know of a workload, without building its model.
+
+    Arguments
+    ---------
+    folder : Path
+        The folder of the recipe.
+    path : str
+        The YAML file, relative to `folder`, with forward slashes.
+    digest : str
+        Hash of the YAML and Python files of the recipe.
+    total_steps : int
+        The horizon of target setting, in optimizer steps.
+    eval_every_steps : int
+        Steps from evaluation to evaluation.
+    metric : str
+        What is evaluated; lower is better.
+    variants : tuple[str, ...]
+        Names of the held-out variants.
+    budget_s : float | None
+        Published budget, in seconds, where time itself is the budget.
+    eval_period_s : float | None
+        Seconds of training from evaluation to evaluation, likewise.
+    targets : Mapping[str, float]
+        Published validation targets, of "base" and of the variants.
+    """
+
+    folder: Path
+    path: str
+    digest: str
+    total_steps: int
+    eval_every_steps: int
+    metric: str
+    variants: tuple[str, ...] = ()
+    budget_s: float | None = None
+    eval_period_s: float | None = None
+    targets: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """The file's name without folder and ending."""
+        return Path(self.path).stem
+
+
+@dataclass(frozen=True)
+class Suite:
+    """What is benchmarked.
+
+    Arguments
+    ---------
+    rules : Rules
+        The protocol.
+    workloads : Sequence[WorkloadFile]
+        What is trained.
+    optimizers : Sequence[str]
+        Names of the optimizers that are compared.
+    specs : Mapping[str, OptimizerSpec]
+        Name of an optimizer -> what its YAML file says; holds those of
+        target setting as well.
+    data_folder : str | None
+        Folder of manifests; None: the embedded data.
+    threads : int
+        Threads of a trial, or of each of its processes.
+    processes : int
+        Processes of a trial; above 1 it runs under torchrun.
+    device : str
+        Where trials train: "cpu" or "cuda".
+    calibration_steps : int
+        Steps of each optimizer by which its cost is measured.
+    overrides : Mapping[str, Any]
+        Overrides of every workload's YAML.
+    """
+
+    rules: Rules
+    workloads: Sequence[WorkloadFile]
+    optimizers: Sequence[str]
+    specs: Mapping[str, OptimizerSpec]
+    data_folder: str | None = None
+    threads: int = 1
+    processes: int = 1
+    device: str = "cpu"
+    calibration_steps: int = 30
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        check_int("threads", self.threads, low=1)
+        check_int("processes", self.processes, low=1)
+        check_known("device", self.device, ("cpu", "cuda"))
+        check_int("calibration_steps", self.calibration_steps, low=2)
+        if len(set(self.optimizers)) < len(self.optimizers):
+            raise UserError(
+                "`optimizers` must name each optimizer once, got "
+                f"{list(self.optimizers)}."
+            )
+        for name in [*self.optimizers, *self.rules.target.optimizers]:
+            check_known("optimizers", name, self.specs)
+
+    @property
+    def data(self) -> str:
+        """Hash of the manifests, or "synthetic"."""
+        return SYNTHETIC if not self.data_folder else self._digest()
+
+    def _digest(self) -> str:
+        return data_digest(str(self.data_folder))
+
+    def context(self, workload: WorkloadFile) -> dict[str, Any]:
+        """Where a trial of a workload finds its files on this machine."""
+        folder = self.data_folder
+        return {
+            "recipe_folder": str(workload.folder.resolve()),
+            "data_folder": str(Path(folder).resolve()) if folder else None,
+            "device": self.device,
+        }
+
+
+def data_digest(folder: str | Path) -> str:
+    """Hashes the manifests of a folder.
+
+    Arguments
+    ---------
+    folder : path
+        Holds train.csv and valid.csv.
+
+    Returns
+    -------
+    str
+        16 hexadecimal digits.
+
+    Raises
+    ------
+    UserError
+        If a manifest is missing.
+    """
+    digest = hashlib.sha256()
+    for name in MANIFESTS:
+        path = Path(folder) / name
+        if not path.is_file():
+            raise UserError(
+                f"`data_folder` must hold {' and '.join(MANIFESTS)}, got "
+                f"{folder}, which has no {name}."
+            )
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def find_optimizers(
+    folder: str | Path, names: Sequence[str]
+) -> dict[str, OptimizerSpec]:
+    """Loads optimizers by name.
+
+    Arguments
+    ---------
+    folder : path
+        Holds a file <name>.yaml for each optimizer.
+    names : Sequence[str]
+        Which ones.
+
+    Returns
+    -------
+    dict
+        Name -> what its file says.
+
+    Raises
+    ------
+    UserError
+        If there is no such file, with the nearest names.
+    """
+    files = {path.stem: path for path in sorted(Path(folder).glob("*.yaml"))}
+    if not files:
+        raise UserError(
+            f"`optimizers_folder` must hold YAML files, got {folder}."
+        )
+    return {
+        name: load_optimizer(files[check_known("optimizers", name, files)])
+        for name in dict.fromkeys(names)
+    }
+
+
+def read_workload(
+    path: str | Path, overrides: Mapping[str, Any] | None = None
+) -> WorkloadFile:
+    """Reads what planning needs from a workload's YAML.
+
+    Arguments
+    ---------
+    path : path
+        recipe folder/hparams/<name>.yaml
+    overrides : Mapping | None
+        Overrides of its keys.
+
+    Returns
+    -------
+    WorkloadFile
+        Its numbers.
+
+    Raises
+    ------
+    UserError
+        If there is no such file or a key is missing.
+    """
+    path = Path(path).resolve()
+    if not path.is_file():
+        raise UserError(f"The workload {path} does not exist.")
+    keys = _plain_keys(path, dict(overrides or {}))
+    for key in ("total_steps", "eval_every_steps", "metric"):
+        if keys.get(key) is None:
+            raise UserError(f"The workload {path} must have the key `{key}`.")
+    folder = path.parent.parent
+    return WorkloadFile(
+        folder=folder,
+        path=path.relative_to(folder).as_posix(),
+        digest=_sources_digest(folder),
+        total_steps=check_int("total_steps", keys["total_steps"], low=1),
+        eval_every_steps=check_int(
+            "eval_every_steps", keys["eval_every_steps"], low=1
+        ),
+        metric=str(keys["metric"]),
+        variants=tuple(keys.get("variants") or {}),
+        budget_s=_seconds(keys, "budget_s"),
+        eval_period_s=_seconds(keys, "eval_period_s"),
+        targets=dict(keys.get("targets") or {}),
+    )
+
+
+def _seconds(keys: Mapping[str, Any], name: str) -> float | None:
+    """A time of a workload; None where it has none."""
+    value = keys.get(name)
+    return None if value is None else check_positive(name, value)
+
+
+class _PlainLoader(yaml.SafeLoader):
+    """Reads numbers and names of a HyperPyYAML file; builds no object."""
+
+
+def _nothing(loader: Any, suffix: str, node: Any) -> None:
+    """Stands for every object."""
+
+
+_PlainLoader.add_multi_constructor("!", _nothing)
+
+
+def _plain_keys(path: Path, overrides: dict[str, Any]) -> dict[str, Any]:
+    """The top-level keys of a YAML file, objects being None."""
+    with open(path, encoding="utf-8") as stream:
+        text = resolve_references(stream, overrides).getvalue()
+    # A subclass of the safe loader: it constructs plain values only.
+    keys = yaml.load(text, Loader=_PlainLoader)  # noqa: S506
+    if not isinstance(keys, dict):
+        raise UserError(f"The workload {path} must be a mapping of keys.")
+    return keys
+
+
+def _sources_digest(folder: Path) -> str:
+    """Hash of what a workload is made of: other sources, other trials."""
+    digest = hashlib.sha256()
+    files = [*folder.glob("*.py"), *folder.glob("hparams/**/*.yaml")]
+    for file in sorted(files):
+        digest.update(file.relative_to(folder).as_posix().encode())
+        digest.update(file.read_bytes())
+    return digest.hexdigest()[:16]

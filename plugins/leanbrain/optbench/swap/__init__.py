@@ -1,0 +1,1 @@
+"""Another optimizer in any SpeechBrain recipe, without touching its code."""

@@ -1,0 +1,1 @@
+"""One trial: a workload trained by one optimizer, timed and audited."""
