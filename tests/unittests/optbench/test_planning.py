@@ -77,6 +77,8 @@ def test_a_workload_is_read_without_building_it(workload_file):
 def test_other_sources_are_another_workload(workload_file):
     before = read_workload(workload_file).digest
     assert read_workload(workload_file).digest == before
+    (workload_file.parent.parent / "train.py").write_text("x = 2\n")
+    assert read_workload(workload_file).digest == before
     (workload_file.parent.parent / "brain.py").write_text("x = 2\n")
     assert read_workload(workload_file).digest != before
 
