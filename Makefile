@@ -30,12 +30,12 @@ endef
 
 .DEFAULT_GOAL := help
 .PHONY: help venv demo board test unit check lint types doctest format bench \
-	bench-nmf clean
+	bench-nmf bench-optimizers slurm clean
 
 help: ## list the targets
 	@echo "make <target>, where <target> is one of:"
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(firstword $(MAKEFILE_LIST)) \
-		| awk -F'|' '{ printf "  %-9s %s\n", $$1, $$2 }'
+		| awk -F'|' '{ printf "  %-16s %s\n", $$1, $$2 }'
 	@echo "settings: PYTHON=$(PYTHON) RESULTS=$(RESULTS) DATA=$(DATA) PORT=$(PORT)"
 
 venv: $(STAMP) ## make .venv and install everything (about 5 GB, once)
@@ -93,6 +93,14 @@ bench-nmf: $(RIVALS) ## NMF against scikit-learn and torchnmf (about an hour, on
 	$(PY) tests/benchmarks/bench_nmf_denoise.py \
 		--json tests/benchmarks/results/nmf_denoise.json
 	$(PY) tests/benchmarks/nmf_page.py
+
+bench-optimizers: $(STAMP) ## which optimizer trains small speech models first (minutes); DATA=<folder> for real speech
+	$(PY) recipes/OptimizerBenchmark/benchmark.py \
+		recipes/OptimizerBenchmark/suites/cpu.yaml \
+		$(if $(DATA),--data_folder "$(DATA)")
+
+slurm: ## install SLURM for its tests (Debian, as root); says why where it cannot
+	tests/slurm/install.sh
 
 clean: ## remove caches and builds; leaves .venv and results
 	rm -rf build dist plugins/*.egg-info .coverage htmlcov

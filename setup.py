@@ -23,7 +23,14 @@ REQUIRED = [
     "tqdm",
     # Figures and audio on their way from and to tensors.
     "numpy",
+    # The t distribution of the optimizer benchmark's intervals.
+    "scipy",
+    # Workers of one experiment claim their trials with it.
+    "filelock",
 ]
+
+OPTIMIZERS = ["schedulefree>=1.4,<2", "pytorch-optimizer>=4.1,<5"]
+CLUSTER = ["submitit>=1.5,<2"]
 
 EXTRAS = {
     # GPL: used by the demo's synthesis only, never a part of the package.
@@ -31,9 +38,15 @@ EXTRAS = {
     "demo": ["espeakng-loader==0.2.4"],
     # The rivals of `make bench-nmf`; nothing else needs them.
     "bench": ["scikit-learn>=1.5", "torchnmf>=0.3.5"],
+    # Optimizers that torch has not: hparams/optimizers names them.
+    "optimizers": OPTIMIZERS,
+    # Trials as jobs of a SLURM cluster.
+    "cluster": CLUSTER,
     # What `make check` runs. Linters are pinned: a new release must not turn
     # an unchanged tree red. The same versions stand in the pre-commit file.
     "dev": [
+        *OPTIMIZERS,
+        *CLUSTER,
         "codespell==2.3.0",
         # 6.131 and later ask every loaded module for its file, on which the
         # lazy modules of SpeechBrain raise ImportError.

@@ -16,8 +16,6 @@ import sys
 import time
 from pathlib import Path
 
-import yaml
-
 from leanbrain._host import user_errors
 from leanbrain.checks import UserError, check_int
 from leanbrain.experiments.backends import LocalPool
@@ -26,12 +24,14 @@ from leanbrain.files import write_text
 from leanbrain.optbench.protocol.targets import read_targets, write_targets
 from leanbrain.optbench.report.writing import write_report
 from leanbrain.optbench.suite.file import load_suite
+from leanbrain.optbench.suite.suite import SYNTHETIC
 from leanbrain.optbench.suite.stages import (
     Stages,
     published_targets,
     run_benchmark,
     set_targets,
 )
+from leanbrain.optbench.trials.single import read_mapping
 
 FOLDER = Path(__file__).resolve().parent
 
@@ -78,20 +78,15 @@ def parse(arguments):
 
 def make_stages(options):
     """The suite and the stages that the command line asks for."""
-    overrides = yaml.safe_load(options.overrides)
-    if not isinstance(overrides, dict):
-        raise UserError(
-            "`--overrides` must be a YAML mapping such as '{batch_size: 8}', "
-            f"got {options.overrides!r}."
-        )
     file = load_suite(
         options.suite,
         data_folder=options.data_folder,
         optimizers=options.optimizers,
         workloads=options.workloads,
-        overrides=overrides,
+        overrides=read_mapping("overrides", options.overrides),
     )
-    kind = "embedded" if options.data_folder is None else "real"
+    # Of nothing but the manifests: a missing one is said before all else.
+    kind = "embedded" if file.suite.data == SYNTHETIC else "real"
     default = f"results/OptimizerBenchmark/{Path(options.suite).stem}-{kind}"
     backend = file.backend
     if options.workers is not None:

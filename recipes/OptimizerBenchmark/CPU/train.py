@@ -15,13 +15,17 @@ import argparse
 import sys
 from pathlib import Path
 
-import yaml
-
 from leanbrain._host import import_speechbrain, user_errors
-from leanbrain.checks import UserError, check_int, check_known
+from leanbrain.checks import check_int
 from leanbrain.files import write_json
+from leanbrain.optbench.trials.single import (
+    add_options,
+    common_config,
+    workload_keys,
+)
 
 FOLDER = Path(__file__).resolve().parent
+ADAMW = FOLDER.parents[2] / "hparams" / "optimizers" / "adamw.yaml"
 
 
 def parse(arguments):
@@ -29,98 +33,36 @@ def parse(arguments):
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
+    add_options(parser, "{channels: 32}")
     add = parser.add_argument
-    add("workload", help="YAML file of hparams/")
-    add("--optimizer", help="YAML file (default: AdamW of LeanBrain)")
     add(
-        "--set",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="a number of the optimizer's file, such as lr=1e-3; repeatable",
+        "--optimizer",
+        default=str(ADAMW),
+        help="YAML file (default: AdamW of LeanBrain)",
     )
-    add("--variant", help="a held-out variant of the workload")
     add("--data_folder", help="folder of train.csv and valid.csv")
     add("--output_folder", help="(default: results/OptimizerBenchmark/<...>)")
-    add("--seed", type=int, default=1234)
     add("--total_steps", type=int, help="of the schedule, and to train")
     add("--target", type=float, help="stop when the metric is at most this")
-    add("--threads", type=int, default=1, help="of torch")
     add("--device", default="cpu", help="cpu or cuda")
     add("--debug", action="store_true", help="train for three steps")
-    add(
-        "--overrides",
-        default="{}",
-        help="YAML mapping of keys of the workload, such as '{channels: 32}'",
-    )
     return parser.parse_args(arguments)
-
-
-def read(path):
-    """The text of a file that the user named."""
-    try:
-        return Path(path).read_text(encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"{path} must be a file ({error.strerror}).") from error
-
-
-def mapping(text):
-    """The overrides of the workload."""
-    try:
-        found = yaml.safe_load(text)
-    except yaml.YAMLError:
-        found = None
-    if not isinstance(found, dict):
-        raise UserError(f"`overrides` must be a YAML mapping, got {text!r}.")
-    return found
-
-
-def numbers(pairs):
-    """KEY=VALUE -> numbers by name."""
-    found = {}
-    for pair in pairs:
-        key, _, value = pair.partition("=")
-        try:
-            found[key] = float(value)
-        except ValueError:
-            raise UserError(
-                f"`set` must be KEY=NUMBER, got {pair!r}."
-            ) from None
-    return found
 
 
 def plan(chosen):
     """The trial's configuration."""
-    from ruamel.yaml import YAML
-
-    keys = dict(YAML().load(read(chosen.workload)))
-    overrides = mapping(chosen.overrides)
-    if chosen.variant is not None:
-        check_known("variant", chosen.variant, keys["variants"])
-    keys |= overrides
+    keys = workload_keys(chosen)
     steps = keys["total_steps"]
     if chosen.total_steps is not None:
         steps = check_int("total_steps", chosen.total_steps, low=1)
-    every = keys["eval_every_steps"]
-    optimizer = chosen.optimizer or str(
-        FOLDER.parents[2] / "hparams" / "optimizers" / "adamw.yaml"
-    )
-    return {
-        "kind": "score",
+    every = min(steps, keys["eval_every_steps"])
+    return common_config(chosen, FOLDER) | {
         "data": "synthetic" if chosen.data_folder is None else "real",
-        "workload": str(Path(chosen.workload).resolve()),
-        "variant": chosen.variant,
-        "optimizer": Path(optimizer).stem,
-        "optimizer_yaml": read(optimizer),
-        "hyperparameters": numbers(chosen.set),
-        "seed": check_int("seed", chosen.seed, low=0),
         "total_steps": steps,
         "budget_steps": 3 if chosen.debug else steps,
-        "eval_every_steps": 1 if chosen.debug else min(steps, every),
+        "eval_every_steps": 1 if chosen.debug else every,
         "metric": keys["metric"],
         "target": chosen.target,
-        "threads": chosen.threads,
-        "overrides": overrides,
     }
 
 

@@ -12,18 +12,17 @@ written to <output_folder>/result.json.
 """
 
 import argparse
-import os
 import sys
 from pathlib import Path
 
-import torch
-import torch.distributed as dist
-import yaml
-from ruamel.yaml import YAML
-
 from leanbrain._host import import_speechbrain, user_errors
-from leanbrain.checks import UserError, check_int, check_known
+from leanbrain.checks import check_int
 from leanbrain.files import write_json
+from leanbrain.optbench.trials.single import (
+    add_options,
+    common_config,
+    workload_keys,
+)
 
 FOLDER = Path(__file__).resolve().parent
 METRIC = "test_wer_percent"
@@ -34,21 +33,11 @@ def parse(arguments):
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
+    add_options(parser, "{dropout: 0.2}")
     add = parser.add_argument
-    add("workload", help="hparams/conformer.yaml or hparams/deepspeech.yaml")
     add("--data_folder", required=True, help="holds LibriSpeech/")
     add("--optimizer", required=True, help="YAML file of hparams/optimizers")
-    add(
-        "--set",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="a number of the optimizer's file, such as lr=1e-3; repeatable",
-    )
-    add("--variant", help="a held-out variant of the workload")
-    add("--seed", type=int, default=1234)
     add("--device", help="cpu or cuda (default: cuda where there is one)")
-    add("--threads", type=int, default=1, help="of torch, in each process")
     add(
         "--budget_steps",
         type=int,
@@ -56,103 +45,27 @@ def parse(arguments):
         "`eval_every_steps`, in place of the workload's seconds",
     )
     add("--output_folder", help="(default: results/LibriSpeech/<...>)")
-    add(
-        "--overrides",
-        default="{}",
-        help="YAML mapping of keys of the workload, such as '{dropout: 0.2}'",
-    )
     return parser.parse_args(arguments)
 
 
-def mapping(name, text):
-    """A YAML mapping from the command line."""
-    try:
-        found = yaml.safe_load(text)
-    except yaml.YAMLError:
-        found = None
-    if not isinstance(found, dict):
-        raise UserError(f"`{name}` must be a YAML mapping, got {text!r}.")
-    return found
-
-
-def hyperparameters(pairs):
-    """KEY=VALUE -> numbers by name."""
-    found = {}
-    for pair in pairs:
-        key, _, value = pair.partition("=")
-        try:
-            found[key] = float(value)
-        except ValueError:
-            raise UserError(
-                f"`set` must be KEY=NUMBER, got {pair!r}."
-            ) from None
-    return found
-
-
-def read(path):
-    """The text of a file that the user named."""
-    try:
-        return Path(path).read_text(encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"{path} must be a file ({error.strerror}).") from error
-
-
 def plan(chosen):
-    """The trial's configuration, and the values of the workload's YAML."""
-    keys = YAML(typ="rt").load(read(chosen.workload))
-    overrides = mapping("overrides", chosen.overrides)
-    if chosen.variant is not None:
-        check_known("variant", chosen.variant, keys["variants"])
-    keys = {**keys, **overrides}
+    """The trial's configuration, and the target on the test set."""
+    keys = workload_keys(chosen)
     if chosen.budget_steps is None:
         length = {key: keys[key] for key in ("budget_s", "eval_period_s")}
     else:
         steps = check_int("budget_steps", chosen.budget_steps, low=1)
         every = min(steps, keys["eval_every_steps"])
         length = {"budget_steps": steps, "eval_every_steps": every}
-    config = {
-        "kind": "score",
+    which = chosen.variant or "base"
+    config = common_config(chosen, FOLDER) | {
         "data": "LibriSpeech",
-        "workload": os.path.relpath(chosen.workload, FOLDER),
-        "variant": chosen.variant,
-        "optimizer": Path(chosen.optimizer).stem,
-        "optimizer_yaml": read(chosen.optimizer),
-        "hyperparameters": hyperparameters(chosen.set),
-        "seed": check_int("seed", chosen.seed, low=0),
         "total_steps": keys["total_steps"],
         **length,
         "metric": keys["metric"],
-        "target": keys["targets"][chosen.variant or "base"],
-        "threads": chosen.threads,
-        "overrides": overrides,
+        "target": keys["targets"][which],
     }
-    return config, keys["test_targets"][chosen.variant or "base"]
-
-
-def join_group(device):
-    """Joins the other processes that torchrun started; says which device.
-
-    Arguments
-    ---------
-    device : str | None
-        "cpu", "cuda" or None.
-
-    Returns
-    -------
-    str
-        The device of this process.
-    """
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    local = os.environ.get("LOCAL_RANK")
-    if local is None:
-        return device
-    on_cpu = device == "cpu"
-    if not on_cpu:
-        device = f"cuda:{local}"
-    from speechbrain.utils.distributed import ddp_init_group
-
-    ddp_init_group({"distributed_backend": "gloo" if on_cpu else "nccl"})
-    return device
+    return config, keys["test_targets"][which]
 
 
 def tell(config, result, test_target):
@@ -181,16 +94,18 @@ def main(arguments):
         or f"results/LibriSpeech/{name}/{config['optimizer']}/{chosen.seed}"
     )
     import_speechbrain()
+    from speechbrain.utils.distributed import if_main_process
+
+    from leanbrain.optbench.trials.ranks import join_ranks, leave_ranks
     from leanbrain.optbench.trials.trial import run
 
-    device = join_group(chosen.device)
+    device = join_ranks(chosen.device)
     result = run(config, folder, str(FOLDER), chosen.data_folder, device)
-    if not dist.is_initialized() or dist.get_rank() == 0:
+    if if_main_process():
         result["test_target"] = test_target
         write_json(folder / "result.json", {"config": config, **result})
         tell(config, result, test_target)
-    if dist.is_initialized():
-        dist.destroy_process_group()
+    leave_ranks()
 
 
 if __name__ == "__main__":

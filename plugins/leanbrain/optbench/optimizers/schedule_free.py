@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import schedulefree  # type: ignore[import-untyped]
+import schedulefree
 import torch
 
 from leanbrain.checks import UserError

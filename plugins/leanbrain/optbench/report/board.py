@@ -15,16 +15,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tensorboard.compat.proto import (  # type: ignore[import-untyped]
+from tensorboard.compat.proto import (
     event_pb2,
     summary_pb2,
 )
-from tensorboard.plugins.hparams import (  # type: ignore[import-untyped]
+from tensorboard.plugins.hparams import (
     api_pb2,
     metadata,
     plugin_data_pb2,
 )
-from tensorboard.summary.writer import (  # type: ignore[import-untyped]
+from tensorboard.summary.writer import (
     record_writer,
 )
 

@@ -5,12 +5,56 @@ Without torch.distributed every function returns what it was given.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 
-__all__ = ["any_rank", "from_main", "max_over_ranks"]
+__all__ = [
+    "any_rank",
+    "from_main",
+    "join_ranks",
+    "leave_ranks",
+    "max_over_ranks",
+]
+
+
+def join_ranks(device: str | None) -> str:
+    """Joins the other processes that torchrun started, if it did.
+
+    Arguments
+    ---------
+    device : str | None
+        "cpu" or "cuda"; None: "cuda" where there is one.
+
+    Returns
+    -------
+    str
+        The device of this process.
+
+    Example
+    -------
+    >>> join_ranks("cpu")
+    'cpu'
+    """
+    if device is None:
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    local = os.environ.get("LOCAL_RANK")
+    if local is None:
+        return device
+    from speechbrain.utils.distributed import ddp_init_group
+
+    on_cpu = device == "cpu"
+    ddp_init_group({"distributed_backend": "gloo" if on_cpu else "nccl"})
+    return device if on_cpu else f"cuda:{local}"
+
+
+def leave_ranks() -> None:
+    """Ends what `join_ranks` began."""
+    available = torch.distributed.is_available()
+    if available and torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
 
 
 def max_over_ranks(values: Sequence[float]) -> list[float]:

@@ -17,6 +17,7 @@ from leanbrain.optbench.optimizers.specs import load_optimizer
 from leanbrain.optbench.trials.clock import PausedClock
 from leanbrain.optbench.trials.kernels import weights_hash
 from leanbrain.optbench.trials.plan import make_plan
+from leanbrain.optbench.trials.ranks import join_ranks, leave_ranks
 from leanbrain.optbench.trials.result import final_checks, make_result
 from leanbrain.optbench.trials.session import Session
 from leanbrain.optbench.trials.workload import (
@@ -160,25 +161,20 @@ def main(argv: Sequence[str] | None = None) -> None:
         A JSON file with "config" and "context", and the JSON file that the
         main process writes the result to.
     """
-    import_speechbrain()
-    from speechbrain.utils.distributed import ddp_init_group, if_main_process
-
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("config", type=Path)
     parser.add_argument("result", type=Path)
     arguments = parser.parse_args(argv)
+    import_speechbrain()
+    from speechbrain.utils.distributed import if_main_process
+
     content = read_json(arguments.config)
     context = dict(content["context"])
-    on_cpu = context.get("device", "cpu") == "cpu"
-    local = os.environ.get("LOCAL_RANK")
-    if local is not None and not on_cpu:
-        context["device"] = f"cuda:{local}"
-    # A process without torchrun's environment is alone.
-    backend = "gloo" if on_cpu else "nccl"
-    ddp_init_group({"distributed_backend": backend})
+    context["device"] = join_ranks(context.get("device", "cpu"))
     result = run(content["config"], arguments.result.parent, **context)
     if if_main_process():
         write_json(arguments.result, result)
+    leave_ranks()
 
 
 if __name__ == "__main__":

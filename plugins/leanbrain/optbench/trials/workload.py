@@ -15,7 +15,7 @@ from leanbrain.checks import UserError, check_known, nearest
 if TYPE_CHECKING:
     import speechbrain as sb
 
-__all__ = ["Workload", "load_workload", "recipe_modules"]
+__all__ = ["Workload", "load_workload", "read_workload", "recipe_modules"]
 
 REQUIRED = ("make_brain", "modules", "data", "metric", "max_grad_norm")
 """Keys that every workload has; the Brain takes `max_grad_norm` by itself."""
@@ -136,7 +136,7 @@ def load_workload(
     from hyperpyyaml import load_hyperpyyaml
 
     path = Path(folder).resolve() / name
-    known = _preview(path)
+    known = read_workload(path)
     merged: dict[str, Any] = {"seed": seed, "data_folder": data_folder}
     if variant is not None:
         variants = known.get("variants") or {}
@@ -149,6 +149,34 @@ def load_workload(
         if hparams.get(key) is None:
             raise UserError(f"The workload {path.name} must have `{key}`.")
     return Workload(hparams)
+
+
+def read_workload(path: Path) -> dict[str, Any]:
+    """Reads the keys of a workload's YAML, with nothing built.
+
+    Arguments
+    ---------
+    path : Path
+        The file.
+
+    Returns
+    -------
+    dict
+        Its keys.
+
+    Raises
+    ------
+    UserError
+        If it is no file, or no mapping.
+    """
+    from ruamel.yaml import YAML
+
+    if not path.is_file():
+        raise UserError(f"The workload {path} does not exist.")
+    keys = YAML().load(path.read_text(encoding="utf-8"))
+    if not isinstance(keys, dict):
+        raise UserError(f"The workload {path} must be a mapping of keys.")
+    return keys
 
 
 @contextmanager
@@ -190,18 +218,6 @@ def _is_from(module: ModuleType, file: Path) -> bool:
     """Whether a module was loaded from a file."""
     found = getattr(module, "__file__", None)
     return found is not None and Path(found).resolve() == file.resolve()
-
-
-def _preview(path: Path) -> dict[str, Any]:
-    """The keys of a YAML file, with nothing built."""
-    from ruamel.yaml import YAML
-
-    if not path.is_file():
-        raise UserError(f"The workload {path} does not exist.")
-    keys = YAML().load(path.read_text(encoding="utf-8"))
-    if not isinstance(keys, dict):
-        raise UserError(f"The workload {path} must be a mapping of keys.")
-    return keys
 
 
 def _check_keys(

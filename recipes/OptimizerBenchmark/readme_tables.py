@@ -1,0 +1,175 @@
+#!/usr/bin/env python3
+"""Keeps the figures of a finished benchmark and writes them into READMEs.
+
+To run this recipe, do the following:
+> python readme_tables.py --collect cpu_embedded <results folder>
+> python readme_tables.py
+
+The first form writes results/cpu_embedded.{csv,json,png} and .trials.csv from
+the ledger of a benchmark; the second writes the tables of all of them into the
+READMEs, between `<!-- optimizers: NAME -->` and `<!-- end -->`.
+"""
+
+import argparse
+import csv
+import re
+import sys
+from pathlib import Path
+
+from leanbrain._host import user_errors
+from leanbrain.chart_style import to_png
+from leanbrain.checks import UserError
+from leanbrain.experiments.ledger import Ledger
+from leanbrain.files import atomic_path, read_json, write_json, write_text
+from leanbrain.optbench.protocol.rules import load_rules
+from leanbrain.optbench.report import charts, csv_files, words
+from leanbrain.optbench.report.analysis import analyse
+from leanbrain.optbench.report.collect import collect
+
+FOLDER = Path(__file__).resolve().parent
+RESULTS = FOLDER / "results"
+READMES = (FOLDER / "README.md", FOLDER.parents[1] / "README.md")
+
+
+def keep(name, root):
+    """Keeps tables, facts and the picture of a benchmark.
+
+    Arguments
+    ---------
+    name : str
+        What they are called in results/.
+    root : path
+        The folder of the benchmark.
+    """
+    root = Path(root)
+    rows = Ledger(root).read()
+    if not rows:
+        raise UserError(f"The folder {root} has no ledger with trials in it.")
+    found = analyse(collect(rows, load_rules(root / "rules.yaml")))
+    used = [x for kind in found.data.rows.values() for x in kind]
+    facts = {
+        "verdict": words.verdict(found),
+        "reference": found.reference,
+        "versus": {
+            k: [x.ratio, x.low, x.high, x.verdict]
+            for k, x in found.versus.items()
+            if x.low > 0 and x.high < float("inf")
+        },
+        "reached": {x: found.reached(x) for x in found.order},
+        "relaxation_percent": found.data.rules.target.relaxation_percent,
+        "rules": found.data.rules.label,
+        "trials": len(found.outcomes),
+        "busy_s": sum(x["seconds"] for x in used),
+        "commits": sorted({x["commit"] for x in used}),
+        "versions": used[-1]["versions"],
+        "host": used[-1]["host"],
+    }
+    write_text(RESULTS / f"{name}.csv", csv_files.summary_csv(found))
+    write_text(RESULTS / f"{name}.trials.csv", csv_files.trials_csv(found))
+    write_json(RESULTS / f"{name}.json", facts)
+    profile = charts.scores(found).charts[1]
+    with atomic_path(RESULTS / f"{name}.png") as path:
+        path.write_bytes(to_png(profile.draw()))
+
+
+def table_of(name):
+    """What a README shows of a benchmark.
+
+    Arguments
+    ---------
+    name : str
+        Of the files in results/.
+
+    Returns
+    -------
+    str
+        Verdict, table and facts as Markdown.
+    """
+    with open(RESULTS / f"{name}.csv", encoding="utf-8", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    facts = read_json(RESULTS / f"{name}.json")
+    workloads = list(dict.fromkeys(x["workload"] for x in rows))
+    heads = ["optimizer", "score", "rank", f"time / {facts['reference']}"]
+    heads += [f"{x}, s" for x in workloads]
+    lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
+    for optimizer in dict.fromkeys(x["optimizer"] for x in rows):
+        mine = {x["workload"]: x for x in rows if x["optimizer"] == optimizer}
+        lines.append(line_of(optimizer, mine, workloads, facts))
+    host, versions = facts["host"], facts["versions"]
+    commits = ", ".join(x[:8] for x in facts["commits"])
+    return "\n".join(
+        [
+            facts["verdict"],
+            "",
+            *lines,
+            "",
+            "Score and rank with 95 % intervals; time: geometric mean over "
+            "studies and workloads, with its interval, a tie where that holds "
+            f"1; seconds to the target ({facts['relaxation_percent']:g} % "
+            "above the strict one), a dash where a median study did not reach "
+            f"it. {facts['trials']} trials, rules {facts['rules']}; "
+            f"{host['cpu']}, torch {versions['torch']}, SpeechBrain "
+            f"{versions['speechbrain']}, commit {commits}.",
+        ]
+    )
+
+
+def line_of(optimizer, mine, workloads, facts):
+    """One line of the table."""
+    first = mine[workloads[0]]
+    cells = [
+        optimizer,
+        f"{float(first['score']):.2f} ({float(first['score_low']):.2f} to "
+        f"{float(first['score_high']):.2f})",
+        f"{first['rank']} ({first['rank_low']} to {first['rank_high']})",
+        versus(facts["versus"].get(optimizer)),
+    ]
+    cells += [seconds(mine[x]) for x in workloads]
+    return "| " + " | ".join(cells) + " |"
+
+
+def versus(comparison):
+    """The ratio of times to the reference, and what it means."""
+    if comparison is None:
+        return "-"
+    ratio, low, high, verdict = comparison
+    return f"{ratio:.2f} ({low:.2f} to {high:.2f}): {verdict}"
+
+
+def seconds(row):
+    """Seconds to the target; in brackets where they do not count."""
+    if not row["seconds"]:
+        return "-"
+    text = f"{float(row['seconds']):.2f}"
+    return text if int(row["counts"]) else f"({text})"
+
+
+def filled(text):
+    """A README's text with every table of a benchmark made anew."""
+
+    def table(match):
+        name = match.group(2)
+        if not (RESULTS / f"{name}.csv").is_file():
+            return match.group(0)
+        return f"{match.group(1)}{table_of(name)}\n{match.group(3)}"
+
+    pattern = r"(<!-- optimizers: (\w+) -->\n).*?(<!-- end -->)"
+    return re.sub(pattern, table, text, flags=re.S)
+
+
+def main(arguments):
+    """Keeps figures if asked to, then writes the tables."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--collect", nargs=2, metavar=("NAME", "FOLDER"))
+    options = parser.parse_args(arguments)
+    if options.collect:
+        keep(*options.collect)
+    for path in READMES:
+        write_text(path, filled(path.read_text(encoding="utf-8")))
+
+
+if __name__ == "__main__":
+    with user_errors():
+        main(sys.argv[1:])

@@ -1,0 +1,189 @@
+"""The benchmark as its user runs it: targets, trials, report, again."""
+
+import csv
+import importlib.util
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from leanbrain.checks import UserError
+from leanbrain.experiments.ledger import Ledger
+
+ROOT = Path(__file__).resolve().parents[3]
+TOY = Path(__file__).resolve().parent / "toy"
+RECIPE = ROOT / "recipes" / "OptimizerBenchmark"
+OPTIMIZERS = ["adamw", "sgd_nesterov"]
+SHORT = {"total_steps": 20, "width": 8}
+
+
+def load(name):
+    spec = importlib.util.spec_from_file_location(name, RECIPE / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def benchmark():
+    return load("benchmark")
+
+
+@pytest.fixture(scope="module")
+def suite(tmp_path_factory):
+    """The CPU tier's rules with fewer trials, on the toy workload."""
+    folder = tmp_path_factory.mktemp("suite")
+    rules = yaml.safe_load((ROOT / "hparams/rules/cpu.yaml").read_text())
+    rules |= {"studies": 2, "trials_per_study": 1}
+    rules["target"] |= {"optimizers": OPTIMIZERS, "points": 2, "seeds": 3}
+    (folder / "rules.yaml").write_text(yaml.safe_dump(rules))
+    content = {
+        "rules": "rules.yaml",
+        "workloads": [str(TOY / "hparams" / "toy.yaml")],
+        "optimizers_folder": str(ROOT / "hparams" / "optimizers"),
+        "optimizers": OPTIMIZERS,
+        "targets": {"embedded": "targets.json", "real": "real.json"},
+        "calibration_steps": 4,
+        "overrides": SHORT,
+    }
+    path = folder / "suite.yaml"
+    path.write_text(yaml.safe_dump(content))
+    return path
+
+
+def run(benchmark, suite, *words):
+    folder = suite.parent / "results"
+    benchmark.main(
+        [str(suite), "--results_folder", str(folder), "--workers", "0", *words]
+    )
+    return folder
+
+
+@pytest.fixture(scope="module")
+def finished(benchmark, suite):
+    run(benchmark, suite, "--set_targets")
+    return run(benchmark, suite)
+
+
+def test_targets_say_where_they_come_from(suite, finished):
+    targets = json.loads((suite.parent / "targets.json").read_text())
+    assert set(targets) == {"toy", "toy/wide", "toy/dry"}
+    for target in targets.values():
+        best = sorted(target["best_values"])
+        assert target["target"] == best[1] and len(best) == 3
+        assert target["optimizer"] in OPTIMIZERS
+
+
+def test_every_trial_is_in_the_ledger_once(finished):
+    rows = Ledger(finished).read()
+    kinds = [x["config"]["kind"] for x in rows]
+    assert {k: kinds.count(k) for k in kinds} == {
+        # One for the targets alone, one with what the suite compares.
+        "calibration": kinds.count("calibration"),
+        "target_search": 3 * 2 * 2,
+        "target_seed": 3 * 3,
+        "score": 2 * 2,
+        "variant": 2 * 2,
+    }
+    assert {x["status"] for x in rows} == {"done"}
+    for row in rows:
+        assert all(x["passed"] for x in row["result"].get("audit", []))
+
+
+def test_the_report_is_of_these_trials(finished):
+    for name in ("report.html", "report.md", "trials.csv"):
+        assert (finished / name).stat().st_size > 500
+    with open(finished / "report.csv", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert [x["workload"] for x in rows] == ["toy", "toy"]
+    assert {x["optimizer"] for x in rows} == set(OPTIMIZERS)
+
+
+def test_a_second_run_trains_nothing(benchmark, suite, finished, capsys):
+    before = (finished / "ledger.jsonl").read_bytes()
+    run(benchmark, suite)
+    assert (finished / "ledger.jsonl").read_bytes() == before
+    assert "All 4 trials are recorded already." in capsys.readouterr().out
+
+
+def test_paired_trials_start_from_the_same_weights(finished):
+    starts = {}
+    for row in Ledger(finished).read():
+        config = row["config"]
+        if config["kind"] == "score":
+            key = config["study"], config["trial"]
+            starts.setdefault(key, set()).add(row["result"]["init_hash"])
+    assert len(starts) == 2
+    assert all(len(hashes) == 1 for hashes in starts.values())
+
+
+def test_figures_are_kept_and_shown(finished, tmp_path, monkeypatch):
+    tables = load("readme_tables")
+    monkeypatch.setattr(tables, "RESULTS", tmp_path)
+    tables.keep("mine", finished)
+    text = "a\n<!-- optimizers: mine -->\nstale\n<!-- end -->\nb\n"
+    filled = tables.filled(text)
+    assert "stale" not in filled and filled.startswith("a\n<!--")
+    assert "| adamw |" in filled and "8 trials" in filled
+    assert tables.filled(filled) == filled
+    assert (tmp_path / "mine.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_the_readmes_show_what_is_kept():
+    tables = load("readme_tables")
+    for path in tables.READMES:
+        text = path.read_text(encoding="utf-8")
+        assert "<!-- optimizers: " in text
+        assert tables.filled(text) == text, f"run readme_tables.py: {path.name}"
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--optimizers", "adamv"], "nearest: .*adamw"),
+        (["--workloads", "tox"], r"got 'tox' \(nearest: toy\)"),
+        (["--overrides", "{widht: 8}"], "nearest: width"),
+        (["--overrides", "[1]"], "must be a YAML mapping"),
+        (["--workers", "-1"], "`--workers` must be an integer >= 0"),
+        (["--data_folder", "nowhere"], "must hold train.csv and valid.csv"),
+        (["--targets", "nowhere.json"], "nowhere.json does not exist"),
+    ],
+)
+def test_what_a_user_mistypes(benchmark, suite, finished, words, sentence):
+    with pytest.raises(UserError, match=sentence):
+        run(benchmark, suite, *words)
+
+
+def test_targets_of_other_sources_are_refused(benchmark, suite, finished):
+    with pytest.raises(UserError, match="set targets again"):
+        run(benchmark, suite, "--overrides", "{total_steps: 30}")
+
+
+@pytest.mark.parametrize("key", ["rules", "targets", "optimizers"])
+def test_a_suite_without_a_key_is_named(benchmark, suite, tmp_path, key):
+    content = yaml.safe_load(suite.read_text())
+    del content[key]
+    path = tmp_path / "suite.yaml"
+    path.write_text(yaml.safe_dump(content))
+    with pytest.raises(UserError, match=f"must have the key `{key}`"):
+        benchmark.main([str(path)])
+
+
+def test_published_targets_are_those_of_the_workloads():
+    from leanbrain.optbench.suite.file import load_suite
+    from leanbrain.optbench.suite.stages import published_targets
+
+    cpu = load_suite(RECIPE / "suites" / "cpu.yaml").suite
+    with pytest.raises(UserError, match="must have base"):
+        published_targets(cpu)
+
+
+@pytest.mark.parametrize("name", ["cpu"])
+def test_suites_that_come_along_load(name):
+    from leanbrain.optbench.suite.file import load_suite
+
+    file = load_suite(RECIPE / "suites" / f"{name}.yaml")
+    assert file.suite.workloads and file.suite.optimizers
+    for kind in ("embedded", "real"):
+        assert (RECIPE / "targets" / f"{name}_{kind}.json").is_file()
