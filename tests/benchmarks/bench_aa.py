@@ -17,9 +17,9 @@ import numpy as np
 
 from leanbrain._host import user_errors
 from leanbrain.files import write_json
-from leanbrain.optbench.protocol.targets import read_targets
+from leanbrain.optbench.protocol.target_file import read_targets
 from leanbrain.optbench.report.collect import collect
-from leanbrain.optbench.statistics.stats import aa_rate
+from leanbrain.optbench.statistics.aa import aa_rate
 from leanbrain.optbench.suite.file import load_suite
 from leanbrain.optbench.suite.stages import Stages, run_benchmark
 from leanbrain.provenance import commit, host_facts, versions

@@ -114,7 +114,8 @@ def _version(row: Row) -> Hashable:
     """What a workload is made of."""
     config = row["config"]
     overrides = json.dumps(config.get("overrides") or {}, sort_keys=True)
-    return str(config["workload_digest"]), overrides
+    sources = str(config["workload_digest"]), str(config.get("code"))
+    return (*sources, overrides)
 
 
 def _is_compared(row: Row) -> bool:

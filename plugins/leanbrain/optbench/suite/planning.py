@@ -17,7 +17,7 @@ from leanbrain.checks import UserError
 from leanbrain.experiments.trials import Trial
 from leanbrain.optbench.protocol.search import SearchSpace
 from leanbrain.optbench.suite.costs import Costs
-from leanbrain.optbench.suite.suite import Suite, WorkloadFile
+from leanbrain.optbench.suite.suite import Suite, WorkloadFile, code_digest
 
 __all__ = [
     "RUN_CALIBRATION",
@@ -331,6 +331,7 @@ def _common(suite: Suite, workload: WorkloadFile) -> dict[str, Any]:
         "workload": workload.path,
         "workload_digest": workload.digest,
         "data": suite.data,
+        "code": code_digest(),
         "threads": suite.threads,
         "processes": suite.processes,
         "overrides": dict(suite.overrides),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from leanbrain.optbench.protocol.rules import Rules
 __all__ = [
     "Suite",
     "WorkloadFile",
+    "code_digest",
     "data_digest",
     "find_optimizers",
     "read_workload",
@@ -258,6 +261,27 @@ def _seconds(keys: Mapping[str, Any], name: str) -> float | None:
     """A time of a workload; None where it has none."""
     value = keys.get(name)
     return None if value is None else check_positive(name, value)
+
+
+@functools.lru_cache
+def code_digest() -> str:
+    """Hashes the code that trials run: other code, other trials.
+
+    Returns
+    -------
+    str
+        16 hexadecimal digits of the sources of LeanBrain's trials and
+        optimizers and of the versions of what they stand on.
+    """
+    digest = hashlib.sha256()
+    package = Path(__file__).resolve().parents[1]
+    for folder in ("optimizers", "trials"):
+        for file in sorted((package / folder).glob("*.py")):
+            digest.update(file.name.encode())
+            digest.update(file.read_bytes())
+    for name in ("torch", "speechbrain"):
+        digest.update(f"{name} {metadata.version(name)}".encode())
+    return digest.hexdigest()[:16]
 
 
 class _PlainLoader(yaml.SafeLoader):
