@@ -24,7 +24,6 @@ from leanbrain.files import write_text
 from leanbrain.optbench.protocol.targets import read_targets, write_targets
 from leanbrain.optbench.report.writing import write_report
 from leanbrain.optbench.suite.file import load_suite
-from leanbrain.optbench.suite.suite import SYNTHETIC
 from leanbrain.optbench.suite.stages import (
     Stages,
     published_targets,
@@ -85,8 +84,10 @@ def make_stages(options):
         workloads=options.workloads,
         overrides=read_mapping("overrides", options.overrides),
     )
-    # Of nothing but the manifests: a missing one is said before all else.
-    kind = "embedded" if file.suite.data == SYNTHETIC else "real"
+    # What is missing of the data is said before all else.
+    for workload in file.suite.workloads:
+        file.suite.data_of(workload)
+    kind = "embedded" if options.data_folder is None else "real"
     default = f"results/OptimizerBenchmark/{Path(options.suite).stem}-{kind}"
     backend = file.backend
     if options.workers is not None:
@@ -112,7 +113,10 @@ def main(arguments):
             raise UserError(
                 "`--set_targets` needs a file to write: `--targets <file>`."
             )
-        write_targets(targets, set_targets(stages))
+        found = set_targets(stages)
+        # Those of workloads that were left out stay.
+        known = read_targets(targets) if Path(targets).is_file() else {}
+        write_targets(targets, {**known, **found})
         print(f"targets: {targets}")
     else:
         known = (

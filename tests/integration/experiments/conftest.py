@@ -10,7 +10,9 @@ import time
 import pytest
 
 LAUNCHER = """
-import json, resource, sys
+import json, resource, signal, sys
+# Shells start what they put into the background without it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from leanbrain import user_errors
 from leanbrain.experiments import LocalPool, Trial, run_trials
 root, workers, limit, *trials = json.loads(sys.argv[1])

@@ -2,7 +2,6 @@
 
 import json
 import math
-import subprocess
 import sys
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import pytest
 import torch
 
 from leanbrain.checks import UserError
-from leanbrain.optbench.trials import calibration, trial
+from leanbrain.optbench.trials import calibration, distributed, trial
 from leanbrain.optbench.trials.refusals import OptimizerError
 
 TOY = Path(__file__).resolve().parent / "toy"
@@ -277,29 +276,8 @@ def test_calibration_measures_all_optimizers_side_by_side():
 def test_two_processes_agree_on_one_result(tmp_path):
     # SpeechBrain makes a batch normalisation of several processes one that
     # knows GPUs only.
-    content = {
-        "config": config(target=8.0, overrides={"batch_norm": False}),
-        "context": {"recipe_folder": str(TOY)},
-    }
-    job, found = tmp_path / "job.json", tmp_path / "out" / "result.json"
-    found.parent.mkdir()
-    job.write_text(json.dumps(content), encoding="utf-8")
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    command += [
-        "--nproc_per_node",
-        "2",
-        "-m",
-        "leanbrain.optbench.trials.trial",
-    ]
-    done = subprocess.run(
-        [*command, str(job), str(found)],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    result = json.loads(found.read_text(encoding="utf-8"))
+    two = config(target=8.0, processes=2, overrides={"batch_norm": False})
+    result = distributed.run(two, tmp_path, recipe_folder=str(TOY))
     assert result["status"] == "done", result["reason"]
     assert result["reached"]
     assert math.isfinite(result["seconds_to_target"]["step"])

@@ -94,14 +94,14 @@ EQUAL = {
 
 
 def test_equal_optimizers_are_seldom_called_different():
-    # At a true share of 5 %, more than 32 of 400 come once in 200 times.
+    # Of 400 the share varies by 0.9 percentage points around a true 3 %.
     shares = {
         (kind, workloads): share_different(400, 1, workloads, **EQUAL[kind])
         for kind in EQUAL
         for workloads in (1, 3)
     }
-    assert {k: x for k, x in shares.items() if x > 32 / 400} == {}
-    assert np.mean(list(shares.values())) <= 0.04
+    assert {k: x for k, x in shares.items() if x > 0.07} == {}
+    assert np.mean(list(shares.values())) <= 0.03
 
 
 @pytest.mark.parametrize("workloads", [1, 3])

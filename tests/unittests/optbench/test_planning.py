@@ -203,8 +203,8 @@ def test_other_code_is_another_trial(suite, targets, monkeypatch):
 
 def test_seeds_are_the_same_in_every_process():
     # Python's own hash of a text would be another one in each.
-    assert planning.paired_seed("score", "toy", None, 1, 2) == GOLDEN
-    assert planning.paired_seed("score", "toy", None, 2, 1) != GOLDEN
+    assert planning.paired_seed("score", "toy", None, 1, 2) == 1329549095
+    assert planning.paired_seed("score", "toy", None, 2, 1) != 1329549095
 
 
 def test_costs_become_estimates_and_limits(suite, targets):

@@ -12,7 +12,13 @@ from leanbrain.files import read_json, write_json
 
 __all__ = ["DEMANDED", "check_target_file", "read_targets", "write_targets"]
 
-DEMANDED = ("data", "metric", "total_steps", "workload_digest")
+DEMANDED = (
+    "data",
+    "metric",
+    "total_steps",
+    "workload_digest",
+    "overrides",
+)
 """What a target was set for; with another one it means nothing."""
 
 Targets = dict[str, dict[str, Any]]
@@ -80,8 +86,7 @@ def check_target_file(
     targets : Mapping
         Name of a target -> its entry.
     demands : Mapping
-        Name of a target -> "data", "metric", "total_steps" and
-        "workload_digest" that it must have.
+        Name of a target -> what of `DEMANDED` it must have.
 
     Raises
     ------

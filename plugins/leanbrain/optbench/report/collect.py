@@ -205,10 +205,28 @@ def collect(rows: Iterable[Row], rules: Rules) -> Collected:
         trials=trials,
         costs=costs,
         references=references(selection, costs, rules.target.optimizers),
-        problems=[*selection.problems, *twice, *uncalibrated, *odd],
+        problems=[
+            *selection.problems,
+            *twice,
+            *uncalibrated,
+            *odd,
+            *_without_variants(variants, rules),
+        ],
         rows=selection.rows,
         pairs=pairs,
     )
+
+
+def _without_variants(
+    variants: dict[str, tuple[str, ...]], rules: Rules
+) -> list[str]:
+    """Says which workloads still lack the variants that the rules ask for."""
+    return [
+        f"No variant of {workload} was run yet, which the rules ask for: it "
+        "counts as if all had passed."
+        for workload, names in variants.items()
+        if rules.variants and not names
+    ]
 
 
 def _by_place(

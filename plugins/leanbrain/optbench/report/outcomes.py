@@ -112,7 +112,7 @@ def judge(
     """
     if row is None:
         return Outcome(place, "missing", "the ledger has no such trial")
-    if row["status"] != "done":
+    if row["status"] != "done" and not _met_before(row, percent):
         reason = str(row.get("reason") or "no reason was recorded")
         return Outcome(place, str(row["status"]), reason, row=row)
     point = point_at(row, percent)
@@ -158,6 +158,16 @@ def point_at(row: Row, percent: float = 0.0) -> Mapping[str, Any] | None:
         if value is not None and value <= goal:
             return point
     return None
+
+
+def _met_before(row: Row, percent: float) -> bool:
+    """Whether a trial met what is scored before it diverged.
+
+    It only trained on for the strict target; were the relaxed one all that
+    is asked for, it would have ended there.
+    """
+    is_sound = row["status"] == "diverged"
+    return is_sound and point_at(row, percent) is not None
 
 
 def _goal(config: Mapping[str, Any], percent: float) -> float:

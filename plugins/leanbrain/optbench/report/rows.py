@@ -118,6 +118,12 @@ def _version(row: Row) -> Hashable:
     return (*sources, overrides)
 
 
+def _conditions(row: Row) -> Hashable:
+    """What a trial runs on, by configuration."""
+    config = row["config"]
+    return tuple(str(config.get(x)) for x in ("threads", "processes", "device"))
+
+
 def _is_compared(row: Row) -> bool:
     """Whether a row is one of those that are compared."""
     return _kind(row) in ("score", "variant")
@@ -150,6 +156,7 @@ _CONDITIONS: tuple[
     tuple[str, Callable[[Row], Hashable], Callable[[Row], Hashable]], ...
 ] = (
     ("version of workload", _workload, _version),
+    ("number of threads or kind of device of", _workload, _conditions),
     ("target of", _goal_group, _goal),
     ("file of optimizer", _file_group, _file),
 )

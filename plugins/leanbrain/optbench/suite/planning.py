@@ -15,7 +15,9 @@ from typing import Any
 
 from leanbrain.checks import UserError
 from leanbrain.experiments.trials import Trial
+from leanbrain.optbench.optimizers.schedules import useful_steps
 from leanbrain.optbench.protocol.search import SearchSpace
+from leanbrain.optbench.protocol.targets import relax, steps_to_target
 from leanbrain.optbench.suite.costs import Costs
 from leanbrain.optbench.suite.suite import Suite, WorkloadFile, code_digest
 
@@ -127,7 +129,7 @@ def plan_target_search(suite: Suite, costs: Costs) -> list[Trial]:
         For each workload and variant: points x optimizers.
     """
     rules = suite.rules.target
-    points = {x: _draw(suite, x, 1, rules.points)[0] for x in rules.optimizers}
+    points = {x: _draw(suite, x, rules.points) for x in rules.optimizers}
     return [
         _trial(
             suite,
@@ -223,8 +225,7 @@ def plan_scores(suite: Suite, costs: Costs, targets: Targets) -> list[Trial]:
         All of them.
     """
     rules = suite.rules
-    shape = rules.studies, rules.trials_per_study
-    points = {name: _draw(suite, name, *shape) for name in suite.optimizers}
+    points = {name: _score_points(suite, name) for name in suite.optimizers}
     trials = []
     for study in range(rules.studies):
         for number in range(rules.trials_per_study):
@@ -268,7 +269,7 @@ def plan_variants(
     """
     if not suite.rules.variants:
         return []
-    best = _best_points(rows)
+    best = _best_points(rows, suite.rules.target.relaxation_percent)
     return [
         _trial(
             suite,
@@ -289,7 +290,7 @@ def plan_variants(
 
 
 def _best_points(
-    rows: Iterable[Mapping[str, Any]],
+    rows: Iterable[Mapping[str, Any]], percent: float
 ) -> dict[tuple[str, str], Mapping[str, Any]]:
     """(workload, optimizer) -> the hyper-parameters that did best there."""
     best: dict[tuple[str, str], tuple[Any, Mapping[str, Any]]] = {}
@@ -297,8 +298,10 @@ def _best_points(
         config, result = row["config"], row.get("result") or {}
         if config.get("kind") != "score" or row["status"] != "done":
             continue
-        # First whoever reached the target, the soonest; then the closest.
-        numbers = result.get("steps_to_target"), result.get("best")
+        # First whoever reached what is scored, the soonest; then the closest.
+        goal = relax(config["target"], percent)
+        steps = steps_to_target(result["curve"], config["metric"], goal)
+        numbers = steps, result.get("best")
         merit = [math.inf if x is None else x for x in numbers]
         key = (config["workload"], config["optimizer"])
         if key not in best or merit < best[key][0]:
@@ -316,12 +319,22 @@ def _with_variants(
             yield workload, variant
 
 
-def _draw(
-    suite: Suite, name: str, studies: int, trials: int
-) -> list[list[dict[str, Any]]]:
-    """The points of an optimizer, by study and trial."""
+def _score_points(suite: Suite, name: str) -> list[list[dict[str, Any]]]:
+    """The points of an optimizer that are scored, by study and trial."""
+    rules, searched = suite.rules, suite.rules.target.points
+    studies, trials = rules.studies, rules.trials_per_study
+    if rules.tuning == "self":
+        # One setting for all: the numbers of the file.
+        return [[{}] * trials for _ in range(studies)]
+    # None of those among which the target's own was chosen.
+    points = _draw(suite, name, searched + studies * trials)[searched:]
+    return [points[i * trials : (i + 1) * trials] for i in range(studies)]
+
+
+def _draw(suite: Suite, name: str, count: int) -> list[dict[str, Any]]:
+    """The first points of an optimizer's quasi-random sequence."""
     space = suite.specs[name].space(suite.rules.short_runs)
-    return SearchSpace.from_mapping(space).draw(studies, trials)
+    return SearchSpace.from_mapping(space).draw(1, count)[0]
 
 
 def _common(suite: Suite, workload: WorkloadFile) -> dict[str, Any]:
@@ -330,10 +343,11 @@ def _common(suite: Suite, workload: WorkloadFile) -> dict[str, Any]:
         "rules": suite.rules.label,
         "workload": workload.path,
         "workload_digest": workload.digest,
-        "data": suite.data,
+        "data": suite.data_of(workload),
         "code": code_digest(),
         "threads": suite.threads,
         "processes": suite.processes,
+        "device": suite.device,
         "overrides": dict(suite.overrides),
     }
 
@@ -366,9 +380,11 @@ def _trial(
         "reference": None if target is None else target["optimizer"],
         "metric": workload.metric,
     }
-    cost_s = limits["budget_s"] or costs.trial_s(
-        workload.path, name, limits["budget_steps"]
-    )
+    cost_s = limits["budget_s"]
+    if cost_s is None:
+        schedule = suite.specs[name].lr_schedule
+        steps = useful_steps(limits["budget_steps"], config, schedule)
+        cost_s = costs.trial_s(workload.path, name, steps)
     return Trial(
         RUN_TRIAL if suite.processes == 1 else RUN_DISTRIBUTED,
         config,

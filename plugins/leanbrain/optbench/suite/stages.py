@@ -195,10 +195,11 @@ def _demands(suite: Suite) -> dict[str, dict[str, Any]]:
     """Name of a target -> what it must have been set for."""
     return {
         planning.target_name(workload.path, variant): {
-            "data": suite.data,
+            "data": suite.data_of(workload),
             "metric": workload.metric,
             "total_steps": workload.total_steps,
             "workload_digest": workload.digest,
+            "overrides": dict(suite.overrides),
         }
         for workload in suite.workloads
         for variant in (None, *workload.variants)

@@ -58,6 +58,10 @@ class WorkloadFile:
         Seconds of training from evaluation to evaluation, likewise.
     targets : Mapping[str, float]
         Published validation targets, of "base" and of the variants.
+    data_files : tuple[str, ...]
+        Files of a data folder by whose content the data are told apart.
+    has_embedded_data : bool
+        Whether it can be trained without a data folder.
     """
 
     folder: Path
@@ -70,6 +74,8 @@ class WorkloadFile:
     budget_s: float | None = None
     eval_period_s: float | None = None
     targets: Mapping[str, float] = field(default_factory=dict)
+    data_files: tuple[str, ...] = MANIFESTS
+    has_embedded_data: bool = True
 
     @property
     def name(self) -> str:
@@ -114,7 +120,7 @@ class Suite:
     threads: int = 1
     processes: int = 1
     device: str = "cpu"
-    calibration_steps: int = 30
+    calibration_steps: int = 60
     overrides: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -130,13 +136,16 @@ class Suite:
         for name in [*self.optimizers, *self.rules.target.optimizers]:
             check_known("optimizers", name, self.specs)
 
-    @property
-    def data(self) -> str:
-        """Hash of the manifests, or "synthetic"."""
-        return SYNTHETIC if not self.data_folder else self._digest()
-
-    def _digest(self) -> str:
-        return data_digest(str(self.data_folder))
+    def data_of(self, workload: WorkloadFile) -> str:
+        """Hash of the data of a workload, or "synthetic"."""
+        if self.data_folder:
+            return data_digest(self.data_folder, workload.data_files)
+        if not workload.has_embedded_data:
+            raise UserError(
+                f"`data_folder` must be given, as the workload "
+                f"{workload.name} has no embedded data, got None."
+            )
+        return SYNTHETIC
 
     def context(self, workload: WorkloadFile) -> dict[str, Any]:
         """Where a trial of a workload finds its files on this machine."""
@@ -148,13 +157,15 @@ class Suite:
         }
 
 
-def data_digest(folder: str | Path) -> str:
-    """Hashes the manifests of a folder.
+def data_digest(folder: str | Path, names: Sequence[str] = MANIFESTS) -> str:
+    """Hashes the files of a folder by which its data are told apart.
 
     Arguments
     ---------
     folder : path
-        Holds train.csv and valid.csv.
+        The folder.
+    names : Sequence[str]
+        The files, relative to it.
 
     Returns
     -------
@@ -164,14 +175,14 @@ def data_digest(folder: str | Path) -> str:
     Raises
     ------
     UserError
-        If a manifest is missing.
+        If one of them is missing.
     """
     digest = hashlib.sha256()
-    for name in MANIFESTS:
+    for name in names:
         path = Path(folder) / name
         if not path.is_file():
             raise UserError(
-                f"`data_folder` must hold {' and '.join(MANIFESTS)}, got "
+                f"`data_folder` must hold {' and '.join(names)}, got "
                 f"{folder}, which has no {name}."
             )
         digest.update(path.read_bytes())
@@ -254,6 +265,8 @@ def read_workload(
         budget_s=_seconds(keys, "budget_s"),
         eval_period_s=_seconds(keys, "eval_period_s"),
         targets=dict(keys.get("targets") or {}),
+        data_files=tuple(keys.get("data_files") or MANIFESTS),
+        has_embedded_data=bool(keys.get("has_embedded_data", True)),
     )
 
 

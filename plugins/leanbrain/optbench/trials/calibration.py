@@ -59,8 +59,9 @@ def run(
     Returns
     -------
     dict
-        "optimizers": name -> "step_s" (median; "low_s" and "high_s" are the
-        quartiles), "optimizer_s" (of which clipping and update),
+        "optimizers": name -> "step_s" (median of means over ten steps; "low_s"
+        and "high_s" are their quartiles), "optimizer_s" (of which clipping and
+        update),
         "state_bytes_per_parameter", "kernel"; "forward_backward_s", "data_s",
         "overhead_share" (of the harness, in a step), "evaluation_s", "steps".
     """

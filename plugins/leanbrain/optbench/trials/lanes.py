@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from leanbrain.checks import UserError
@@ -24,7 +25,10 @@ from leanbrain.optbench.trials.workload import Workload
 if TYPE_CHECKING:
     import speechbrain as sb
 
-__all__ = ["BareLane", "Lane", "OptimizerLane"]
+__all__ = ["BareLane", "Lane", "OptimizerLane", "block_means"]
+
+BLOCK = 10
+"""Steps whose mean is one measurement."""
 
 EVALUATIONS = 3
 """The median of so many is the cost of one."""
@@ -197,13 +201,16 @@ class OptimizerLane(Lane):
             See `leanbrain.optbench.trials.calibration.run`.
         """
         steps = [a + b for a, b in zip(self.seconds, data_s, strict=True)]
-        low, middle, high = statistics.quantiles(steps, n=4, method="inclusive")
+        means = block_means(steps)
+        low, middle, high = statistics.quantiles(means, n=4, method="inclusive")
         optimizer = self.session.optimizer
         return {
             "step_s": middle,
             "low_s": low,
             "high_s": high,
-            "optimizer_s": statistics.median(self.optimizer_seconds),
+            "optimizer_s": statistics.median(
+                block_means(self.optimizer_seconds)
+            ),
             "state_bytes_per_parameter": state_bytes_per_parameter(optimizer),
             "kernel": kernel_flavour(optimizer),
         }
@@ -230,3 +237,34 @@ class OptimizerLane(Lane):
             self.optimizer_seconds.append(time.perf_counter() - begun)
 
         self.brain.optimizers_step = timed
+
+
+def block_means(seconds: Sequence[float], size: int = BLOCK) -> list[float]:
+    """Means of consecutive steps.
+
+    Some optimizers do their costliest work every tenth step, which a median
+    of single steps does not see; a median of means does.
+
+    Arguments
+    ---------
+    seconds : Sequence[float]
+        Of each step, two or more.
+    size : int
+        Steps in a block; fewer if there would not be two blocks.
+
+    Returns
+    -------
+    list[float]
+        One for each whole block.
+
+    Example
+    -------
+    >>> block_means([1.0, 3.0, 1.0, 3.0, 1.0], size=2)
+    [2.0, 2.0]
+    """
+    size = max(1, min(size, len(seconds) // 2))
+    count = len(seconds) // size
+    return [
+        statistics.fmean(seconds[i * size : (i + 1) * size])
+        for i in range(count)
+    ]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from leanbrain.checks import UserError
+from leanbrain.optbench.optimizers.schedules import useful_steps
 from leanbrain.optbench.optimizers.specs import OptimizerSpec
 from leanbrain.optbench.trials.clock import Reading
 from leanbrain.optbench.trials.grid import (
@@ -106,7 +107,8 @@ def make_plan(config: Mapping[str, Any], spec: OptimizerSpec) -> Plan:
     if config.get("budget_s") is not None:
         budget = TimeBudget(config["budget_s"])
     else:
-        budget = StepBudget(_useful_steps(config, spec))
+        steps = useful_steps(config["budget_steps"], config, spec.lr_schedule)
+        budget = StepBudget(steps)
     if isinstance(grid, StepGrid) and isinstance(budget, StepBudget):
         if grid.every_steps > budget.steps:
             raise UserError(
@@ -122,10 +124,3 @@ def make_plan(config: Mapping[str, Any], spec: OptimizerSpec) -> Plan:
         schedule=spec.lr_schedule,
         expected_class=spec.expected_class,
     )
-
-
-def _useful_steps(config: Mapping[str, Any], spec: OptimizerSpec) -> int:
-    """The budget, or its part after which the rate is zero for good."""
-    budget, horizon = config["budget_steps"], config["total_steps"]
-    # Nothing is lost by stopping where no weight can change any more.
-    return min(budget, horizon) if spec.lr_schedule(1.0) == 0 else budget

@@ -23,6 +23,9 @@ __all__ = [
 def join_ranks(device: str | None) -> str:
     """Joins the other processes that torchrun started, if it did.
 
+    Who has joined already stays in the group: after leaving it, no other can
+    be made by the same processes.
+
     Arguments
     ---------
     device : str | None
@@ -46,7 +49,8 @@ def join_ranks(device: str | None) -> str:
     from speechbrain.utils.distributed import ddp_init_group
 
     on_cpu = device == "cpu"
-    ddp_init_group({"distributed_backend": "gloo" if on_cpu else "nccl"})
+    if not torch.distributed.is_initialized():
+        ddp_init_group({"distributed_backend": "gloo" if on_cpu else "nccl"})
     return device if on_cpu else f"cuda:{local}"
 
 
