@@ -249,6 +249,8 @@ def _add_faults(rows):
             row["result"] = None
     for row in rows:
         if row["status"] == "diverged":
+            # Before the strict target, perhaps after the relaxed one.
+            del row["result"]["curve"][-1]
             row["result"].update(reached=False, steps_to_target=None)
     slow = rows[3]
     for point in slow["result"]["curve"]:

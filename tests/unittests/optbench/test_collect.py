@@ -51,7 +51,8 @@ def by_hand(rows, percent, factor=fake.FACTOR):
     }
     for row in fake.find(rows, kind="score"):
         config = row["config"]
-        if row["status"] != "done":
+        # One that diverged later had met what it met before.
+        if row["status"] not in ("done", "diverged"):
             continue
         workload = Path(config["workload"]).stem
         cost = fake.step_s(workload, fake.OPTIMIZERS[config["optimizer"]])
@@ -171,7 +172,47 @@ def test_not_reached_says_how_near_it_came(rows):
     row["result"]["best"] = 14.25
     found = outcome(collect(rows, RULES))
     assert found.status == "not reached"
-    assert found.reason == "wanted 1.1, got 14.25 at best"
+    assert found.reason == "wanted 1.2, got 14.25 at best"
+
+
+def test_what_was_met_before_diverging_counts(rows):
+    row = one(rows)
+    met = outcome(collect(rows, RULES))
+    assert met.status == "reached"
+    row.update(status="diverged", reason="the loss is nan")
+    assert outcome(collect(rows, RULES)).seconds == met.seconds
+    row["config"]["target"] = 0.0
+    for x in fake.find(rows, workload=fake.path_of("lstm_ctc"), variant=None):
+        x["config"]["target"] = 0.0
+    found = outcome(collect(rows, RULES))
+    assert found.status == "diverged" and found.seconds == math.inf
+
+
+@pytest.mark.parametrize("status", ["void", "failed", "crashed", "timed_out"])
+def test_other_ends_never_count(rows, status):
+    one(rows).update(status=status, reason="x")
+    assert outcome(collect(rows, RULES)).status == status
+
+
+@pytest.mark.parametrize("key", ["threads", "processes", "device"])
+def test_trials_on_other_conditions_are_not_mixed(rows, key):
+    more = [copy.deepcopy(x) for x in rows]
+    for x in more:
+        x["config"][key] = "other"
+        x["digest"] += "-other"
+        x["started"] = "9" + str(x.get("started"))
+    data = collect(rows + more, RULES)
+    assert outcome(data).row["digest"].endswith("-other")
+    assert any(
+        "number of threads or kind of device" in x for x in data.problems
+    )
+
+
+def test_workloads_whose_variants_were_not_run_are_named(rows):
+    kept = [x for x in rows if x["config"].get("variant") is None]
+    problems = collect(kept, RULES).problems
+    for workload in fake.WORKLOADS:
+        assert any(f"No variant of {workload} was run" in x for x in problems)
 
 
 def test_too_late_is_measured_by_the_steps_of_the_reference(rows):

@@ -10,7 +10,7 @@ import pytest
 from fake_report import RULES, findings, read_csv
 
 from leanbrain.optbench.report.csv_files import summary_csv, trials_csv
-from leanbrain.optbench.report.tables import differences
+from leanbrain.optbench.report.tables import costs, differences
 from leanbrain.optbench.report.text import number
 from leanbrain.optbench.report.words import notes, verdict
 
@@ -183,3 +183,30 @@ def test_nobody_first_where_nobody_reaches_anything():
         row["status"] = "void" if "curve" in row["result"] else row["status"]
     text = verdict(findings(rows))
     assert text.startswith("No optimizer reached the target of any workload")
+
+
+def test_what_the_benchmark_itself_takes_stands_beside_a_step(rows, found):
+    header, *lines = costs(found)
+    assert header[-1] == "evaluation's share of the trials (%, at most 20)"
+    shares = set()
+    for name, workload, *_, own, evaluation in lines:
+        assert own == "1.1"
+        path = fake.path_of(workload)
+        results = [
+            x["result"]
+            for x in fake.find(rows, optimizer=name, workload=path)
+            if x["result"]
+        ]
+        points = [x["curve"][-1]["step_s"] for x in results]
+        spent = 0.02 * sum(len(x["curve"]) for x in results)
+        share = 100 * spent / (spent + sum(points))
+        assert float(evaluation) == pytest.approx(share, rel=0.05)
+        shares.add(evaluation)
+    assert len(lines) == 18 and len(shares) > 3
+
+
+def test_where_nobody_measured_it_the_share_is_unknown():
+    rows = fake.fake_rows(faults=False)
+    for row in fake.find(rows, kind="calibration"):
+        del row["result"]["overhead_share"]
+    assert {line[-2] for line in costs(findings(rows))[1:]} == {"–"}

@@ -43,6 +43,7 @@ def row(best, *, status="done", curve=(), **config):
             "metric": "error_percent",
             "total_steps": 100,
             "workload_digest": "d",
+            "overrides": {},
             "seed": 1,
             "rules": "cpu-1",
             **config,
@@ -178,6 +179,7 @@ DEMAND = {
     "metric": "error_percent",
     "total_steps": 100,
     "workload_digest": "d",
+    "overrides": {},
 }
 
 
@@ -192,6 +194,7 @@ def test_targets_that_fit():
         ("metric", "loss"),
         ("total_steps", 99),
         ("workload_digest", "e"),
+        ("overrides", {"batch_size": 2}),
     ],
 )
 def test_targets_that_were_set_for_something_else(key, other):

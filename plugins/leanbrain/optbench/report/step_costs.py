@@ -26,6 +26,9 @@ class Cost:
         Seconds of the optimizer alone, as a share of forward and backward.
     state_bytes : float | None
         Bytes of state per parameter.
+    overhead : float | None
+        What the benchmark itself takes (clock, audit, records), as a share
+        of a step; of all optimizers of a workload together.
     kernel : str
         "foreach", "fused" or "for-loop".
     """
@@ -35,6 +38,7 @@ class Cost:
     high_s: float | None = None
     share: float | None = None
     state_bytes: float | None = None
+    overhead: float | None = None
     kernel: str = ""
 
 
@@ -68,7 +72,7 @@ def collect_costs(
             if optimizer in texts and text != texts[optimizer]:
                 stale.add((name, optimizer))
                 continue
-            cost = _cost(measured, result.get("forward_backward_s"))
+            cost = _cost(measured, result)
             found.setdefault(name, {}).setdefault(optimizer, []).append(cost)
     costs = {
         name: {k: _median(x) for k, x in sorted(by.items())}
@@ -123,9 +127,10 @@ def _texts(selection: Selection) -> dict[str, Any]:
     }
 
 
-def _cost(measured: Mapping[str, Any], forward_backward_s: Any) -> Cost:
-    """Reads one measurement."""
+def _cost(measured: Mapping[str, Any], result: Mapping[str, Any]) -> Cost:
+    """Reads what a calibration measured of one optimizer."""
     alone = measured.get("optimizer_s")
+    forward_backward_s: Any = result.get("forward_backward_s")
     known = alone is not None and forward_backward_s
     return Cost(
         step_s=float(measured["step_s"]),
@@ -133,6 +138,7 @@ def _cost(measured: Mapping[str, Any], forward_backward_s: Any) -> Cost:
         high_s=measured.get("high_s"),
         share=alone / forward_backward_s if known else None,
         state_bytes=measured.get("state_bytes_per_parameter"),
+        overhead=result.get("overhead_share"),
         kernel=str(measured.get("kernel") or ""),
     )
 
@@ -145,7 +151,7 @@ def _median(costs: Sequence[Cost]) -> Cost:
         values = [x for x in values if x is not None]
         return median(values) if values else None
 
-    names = ("step_s", "low_s", "high_s", "share", "state_bytes")
+    names = ("step_s", "low_s", "high_s", "share", "state_bytes", "overhead")
     kernels = sorted({x.kernel for x in costs})
     return Cost(**{k: middle(k) for k in names}, kernel=" / ".join(kernels))
 

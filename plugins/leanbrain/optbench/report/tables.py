@@ -115,7 +115,12 @@ def relaxed(found: Findings) -> Table:
 
 
 def costs(found: Findings) -> Table:
-    """One line per optimizer and workload: what a step costs, and memory."""
+    """One line per optimizer and workload: what a step costs, and memory.
+
+    What the benchmark adds is in it too: its own work within a step, and
+    evaluation, for which the clock stands still.
+    """
+    most = 100 * found.data.rules.eval_share
     rows = [
         [
             "optimizer",
@@ -125,6 +130,8 @@ def costs(found: Findings) -> Table:
             "optimizer's share (%)",
             "state (bytes per parameter)",
             "kernel",
+            "benchmark's share of a step (%)",
+            f"evaluation's share of the trials (%, at most {most:g})",
         ]
     ]
     for name in found.order:
@@ -136,19 +143,39 @@ def costs(found: Findings) -> Table:
                 number(None if x is None else 1000 * x)
                 for x in (cost.low_s, cost.high_s)
             )
-            share = None if cost.share is None else 100 * cost.share
             rows.append(
                 [
                     name,
                     workload,
                     number(1000 * cost.step_s),
                     f"{low} to {high}",
-                    number(share, 2),
+                    _percent(cost.share),
                     number(cost.state_bytes),
                     cost.kernel or "–",
+                    _percent(cost.overhead),
+                    _percent(_evaluation_share(found, name, workload)),
                 ]
             )
     return rows
+
+
+def _percent(share: float | None) -> str:
+    """A share, in percent."""
+    return number(None if share is None else 100 * share, 2)
+
+
+def _evaluation_share(
+    found: Findings, name: str, workload: str
+) -> float | None:
+    """Seconds of evaluation, of all seconds of an optimizer's trials."""
+    evaluation = training = 0.0
+    for x in found.outcomes:
+        curve = x.result.get("curve")
+        if x.place[:2] == (name, workload) and curve:
+            evaluation += x.result.get("evaluation_s") or 0.0
+            training += curve[-1]["step_s"]
+    total = evaluation + training
+    return evaluation / total if total else None
 
 
 def variants(found: Findings) -> Table:

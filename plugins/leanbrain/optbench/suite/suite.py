@@ -247,6 +247,9 @@ def read_workload(
     path = Path(path).resolve()
     if not path.is_file():
         raise UserError(f"The workload {path} does not exist.")
+    known = _plain_keys(path, {})
+    for key in overrides or {}:
+        check_known(f"override of {path.stem}", key, known)
     keys = _plain_keys(path, dict(overrides or {}))
     for key in ("total_steps", "eval_every_steps", "metric"):
         if keys.get(key) is None:
