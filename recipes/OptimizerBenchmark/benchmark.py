@@ -48,7 +48,11 @@ def parse(arguments):
         "<suite>-<embedded or real>)",
     )
     add("--data_folder", help="folder of train.csv and valid.csv")
-    add("--optimizers", nargs="+", help="in place of the suite's")
+    add(
+        "--optimizers",
+        nargs="+",
+        help="names or YAML files, in place of the suite's",
+    )
     add("--workloads", nargs="+", help="some of the suite's")
     add("--workers", type=int, help="processes here, in place of the suite's")
     add(
@@ -91,7 +95,8 @@ def make_stages(options):
     default = f"results/OptimizerBenchmark/{Path(options.suite).stem}-{kind}"
     backend = file.backend
     if options.workers is not None:
-        backend = LocalPool(check_int("--workers", options.workers, low=0))
+        workers = check_int("--workers", options.workers, low=0)
+        backend = LocalPool(workers, threads=file.suite.threads)
     stages = Stages(
         suite=file.suite,
         root=Path(options.results_folder or default).resolve(),
@@ -100,6 +105,20 @@ def make_stages(options):
         retry=tuple(options.retry),
     )
     return file, stages
+
+
+def say_ends(rows):
+    """Names trials that broke, and how to run them again."""
+    broken = [x for x in rows if x["status"] not in ("done", "diverged")]
+    for status in sorted({x["status"] for x in broken}):
+        mine = [x for x in broken if x["status"] == status]
+        first = mine[0]
+        print(
+            f"{len(mine)} trials ended as {status}, such as "
+            f"{first['config'].get('optimizer')} on "
+            f"{first['config']['workload']}: {first['reason']} "
+            f"(again: --retry {status})"
+        )
 
 
 def main(arguments):
@@ -127,7 +146,7 @@ def main(arguments):
         stages.root.mkdir(parents=True, exist_ok=True)
         rules = file.rules_file.read_text(encoding="utf-8")
         write_text(stages.root / "rules.yaml", rules)
-        run_benchmark(stages, known)
+        say_ends(run_benchmark(stages, known))
         print(f"report: {write_report(stages.root)}")
     print(f"{(time.monotonic() - started) / 60:.1f} minutes")
 

@@ -148,6 +148,7 @@ def test_the_readmes_show_what_is_kept():
         (["--workers", "-1"], "`--workers` must be an integer >= 0"),
         (["--data_folder", "nowhere"], "must hold train.csv and valid.csv"),
         (["--targets", "nowhere.json"], "nowhere.json does not exist"),
+        (["--optimizers", "nowhere.yaml"], "nowhere.yaml cannot be read"),
     ],
 )
 def test_what_a_user_mistypes(benchmark, suite, finished, words, sentence):
@@ -158,6 +159,72 @@ def test_what_a_user_mistypes(benchmark, suite, finished, words, sentence):
 def test_targets_of_other_sources_are_refused(benchmark, suite, finished):
     with pytest.raises(UserError, match="set targets again"):
         run(benchmark, suite, "--overrides", "{total_steps: 30}")
+
+
+BROKEN = """\
+name: broken
+source: by definition
+needs: null
+expected_class: builtins.dict
+lr: 0.1
+opt_class: !name:builtins.dict
+    lr: !ref <lr>
+lr_schedule: !name:leanbrain.optbench.optimizers.schedules.constant
+search_space: {lr: {min: 0.1, max: 1.0, scaling: log}}
+"""
+
+
+def test_one_broken_optimizer_does_not_stop_the_others(
+    benchmark, suite, finished, tmp_path, capsys
+):
+    file = tmp_path / "broken.yaml"
+    file.write_text(BROKEN)
+    names = ["adamw", str(file)]
+    out = tmp_path / "results"
+    words = [str(suite), "--workers", "0", "--results_folder", str(out)]
+    benchmark.main([*words, "--optimizers", *names])
+    rows = Ledger(out).read()
+    ends = {}
+    for row in rows:
+        name = row["config"].get("optimizer")
+        ends.setdefault(name, set()).add(row["status"])
+    assert ends == {None: {"done"}, "adamw": {"done"}, "broken": {"failed"}}
+    said = capsys.readouterr().out
+    assert "broken cannot train hparams/toy.yaml" in said
+    assert "(again: --retry failed)" in said
+    assert "broken" in (out / "report.md").read_text()
+
+
+def test_targets_of_other_workloads_stay(benchmark, suite, finished, tmp_path):
+    path = suite.parent / "targets.json"
+    before = json.loads(path.read_text())
+    mine = tmp_path / "mine.json"
+    mine.write_text(json.dumps({**before, "other": before["toy"]}))
+    run(benchmark, suite, "--set_targets", "--targets", str(mine))
+    assert json.loads(mine.read_text()) == {**before, "other": before["toy"]}
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("a: [", "cannot be read"),
+        ("- 1", "cannot be read"),
+        ("rulez: 1", r"got 'rulez' \(nearest: rules\)"),
+        ("backend: !new:no.such.Class", "cannot be read"),
+    ],
+)
+def test_a_broken_suite_is_one_sentence(benchmark, tmp_path, text, sentence):
+    path = tmp_path / "suite.yaml"
+    path.write_text(text)
+    with pytest.raises(UserError, match=sentence):
+        benchmark.main([str(path)])
+
+
+def test_a_backend_must_be_one(benchmark, suite, tmp_path):
+    path = suite.parent / "backend.yaml"
+    path.write_text(suite.read_text() + "backend: 3\n")
+    with pytest.raises(UserError, match="`backend` must have .*, got 3"):
+        benchmark.main([str(path)])
 
 
 @pytest.mark.parametrize("key", ["rules", "targets", "optimizers"])

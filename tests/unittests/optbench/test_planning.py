@@ -125,6 +125,33 @@ def test_self_tuning_runs_the_numbers_of_the_file(suite, targets):
     assert all(t.config["hyperparameters"] == {} for t in trials)
 
 
+def test_listed_points_are_handed_out_in_turn(suite, targets):
+    points = [{"lr": 10.0**-i} for i in range(5)]
+    specs = {
+        **suite.specs,
+        "adamw": dataclasses.replace(
+            suite.specs["adamw"], search_space=points, short_search_space={}
+        ),
+    }
+    suite = dataclasses.replace(suite, specs=specs)
+    trials = planning.plan_scores(suite, Costs(), targets)
+    used = [
+        t.config["hyperparameters"]
+        for t in trials
+        if t.config["optimizer"] == "adamw"
+    ]
+    assert len(used) == 9 and all(x in points for x in used)
+
+
+def test_a_file_must_be_called_as_its_optimizer(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text((OPTIMIZERS / "adamw.yaml").read_text())
+    with pytest.raises(UserError, match="must be mine, .* got adamw"):
+        find_optimizers(OPTIMIZERS, [str(path)])
+    path.write_text(path.read_text().replace("name: adamw", "name: mine"))
+    assert list(find_optimizers(OPTIMIZERS, [str(path)])) == ["mine"]
+
+
 def test_no_point_is_used_by_two_trials(suite, targets):
     trials = planning.plan_scores(suite, Costs(), targets)
     for name in NAMES:

@@ -6,12 +6,10 @@ planned steps that is over, so that one file fits all lengths of training.
 """
 
 import math
-from collections.abc import Callable, Mapping
-from typing import Any
 
 from leanbrain.checks import check_fraction
 
-__all__ = ["constant", "useful_steps", "warmup_constant", "warmup_cosine"]
+__all__ = ["constant", "warmup_constant", "warmup_cosine"]
 
 
 def constant(progress: float) -> float:
@@ -104,38 +102,6 @@ def warmup_cosine(progress: float, *, warmup: float = 0.05) -> float:
         return rise
     fallen = (_clamp(progress) - warmup) / (1.0 - warmup)
     return 0.5 * (1.0 + math.cos(math.pi * fallen))
-
-
-def useful_steps(
-    budget_steps: int,
-    config: Mapping[str, Any],
-    schedule: Callable[[float], float],
-) -> int:
-    """The part of a budget in which a weight can still change.
-
-    Arguments
-    ---------
-    budget_steps : int
-        The budget.
-    config : Mapping
-        Of a trial; "total_steps" is the horizon of its schedule.
-    schedule : Callable
-        Progress -> multiplier.
-
-    Returns
-    -------
-    int
-        Steps after which a schedule that ends at zero leaves nothing to do.
-
-    Example
-    -------
-    >>> useful_steps(160, {"total_steps": 120}, warmup_cosine)
-    120
-    >>> useful_steps(160, {"total_steps": 120}, constant)
-    160
-    """
-    over = schedule(1.0) == 0.0
-    return min(budget_steps, config["total_steps"]) if over else budget_steps
 
 
 def _clamp(progress: float) -> float:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from hyperpyyaml import load_hyperpyyaml
 
 from leanbrain.checks import UserError, check_known
-from leanbrain.experiments.backends import Backend
+from leanbrain.experiments.backends import Backend, LocalPool
+from leanbrain.optbench.optimizers.building import first_line
 from leanbrain.optbench.protocol.rules import load_rules
 from leanbrain.optbench.suite.suite import Suite, find_optimizers, read_workload
 
@@ -35,14 +36,14 @@ class SuiteFile:
         Where its rules were read.
     targets : Path | None
         The file of targets for its data; None: the workloads' published ones.
-    backend : Backend | None
+    backend : Backend
         Who runs the trials.
     """
 
     suite: Suite
     rules_file: Path
     targets: Path | None
-    backend: Backend | None
+    backend: Backend
 
 
 def load_suite(
@@ -62,7 +63,7 @@ def load_suite(
     data_folder : str | None
         Folder of manifests; None: the embedded data.
     optimizers : Sequence[str] | None
-        Names of optimizers in place of the file's.
+        Names of optimizers, or YAML files, in place of the file's.
     workloads : Sequence[str] | None
         Some of the names of the file's workloads; None: all.
     overrides : Mapping | None
@@ -84,17 +85,19 @@ def load_suite(
     more = {**(keys.get("overrides") or {}), **(overrides or {})}
     rules_file = folder / keys["rules"]
     rules = load_rules(rules_file)
-    names = list(optimizers or keys["optimizers"])
+    specs = find_optimizers(
+        folder / keys["optimizers_folder"],
+        [*(optimizers or keys["optimizers"]), *rules.target.optimizers],
+    )
+    wanted = optimizers or keys["optimizers"]
+    names = [Path(x).stem if x.endswith(".yaml") else x for x in wanted]
     files = {Path(x).stem: folder / x for x in keys["workloads"]}
     chosen = [check_known("workloads", x, files) for x in workloads or files]
     suite = Suite(
         rules=rules,
         workloads=[read_workload(files[x], more) for x in chosen],
         optimizers=names,
-        specs=find_optimizers(
-            folder / keys["optimizers_folder"],
-            [*names, *rules.target.optimizers],
-        ),
+        specs=specs,
         data_folder=data_folder,
         overrides=more,
         **{x: keys[x] for x in PLAIN if keys.get(x) is not None},
@@ -105,16 +108,43 @@ def load_suite(
         suite=suite,
         rules_file=rules_file,
         targets=None if targets == PUBLISHED else folder / targets[kind],
-        backend=keys.get("backend"),
+        backend=_backend(keys, suite.threads),
     )
+
+
+def _load(path: Path) -> dict[str, Any]:
+    """Builds what the file names; what is wrong in it becomes a sentence."""
+    try:
+        with open(path, encoding="utf-8") as stream:
+            keys = load_hyperpyyaml(stream)
+    except UserError:
+        raise
+    # Broken YAML, a class that does not exist or refuses its arguments, ...
+    except Exception as error:
+        raise UserError(
+            f"The suite {path} cannot be read ({first_line(error)})."
+        ) from error
+    return cast(dict[str, Any], keys)
+
+
+def _backend(keys: Mapping[str, Any], threads: int) -> Backend:
+    """Who runs the trials: processes of this machine if nobody is named."""
+    backend = keys.get("backend")
+    if backend is None:
+        return LocalPool(threads=threads)
+    if not (hasattr(backend, "workers") and hasattr(backend, "launch")):
+        raise UserError(
+            "`backend` must have `workers` and `launch`, such as `!new:"
+            f"leanbrain.experiments.backends.LocalPool`, got {backend!r}."
+        )
+    return cast(Backend, backend)
 
 
 def _read(path: Path) -> dict[str, Any]:
     """The keys of the file, checked."""
     if not path.is_file():
         raise UserError(f"The suite {path} does not exist.")
-    with open(path, encoding="utf-8") as stream:
-        keys = load_hyperpyyaml(stream)
+    keys = _load(path)
     known = [*REQUIRED, *OPTIONAL]
     for key in keys:
         check_known(f"key of {path.name}", key, known)

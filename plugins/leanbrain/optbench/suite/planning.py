@@ -15,7 +15,6 @@ from typing import Any
 
 from leanbrain.checks import UserError
 from leanbrain.experiments.trials import Trial
-from leanbrain.optbench.optimizers.schedules import useful_steps
 from leanbrain.optbench.protocol.search import SearchSpace
 from leanbrain.optbench.protocol.targets import relax, steps_to_target
 from leanbrain.optbench.suite.costs import Costs
@@ -296,7 +295,8 @@ def _best_points(
     best: dict[tuple[str, str], tuple[Any, Mapping[str, Any]]] = {}
     for row in rows:
         config, result = row["config"], row.get("result") or {}
-        if config.get("kind") != "score" or row["status"] != "done":
+        ended_well = row["status"] in ("done", "diverged") and result
+        if config.get("kind") != "score" or not ended_well:
             continue
         # First whoever reached what is scored, the soonest; then the closest.
         goal = relax(config["target"], percent)
@@ -326,6 +326,10 @@ def _score_points(suite: Suite, name: str) -> list[list[dict[str, Any]]]:
     if rules.tuning == "self":
         # One setting for all: the numbers of the file.
         return [[{}] * trials for _ in range(studies)]
+    space = suite.specs[name].space(rules.short_runs)
+    if isinstance(space, list):
+        # Full points that somebody chose: there are no others.
+        return SearchSpace.from_mapping(space).draw(studies, trials)
     # None of those among which the target's own was chosen.
     points = _draw(suite, name, searched + studies * trials)[searched:]
     return [points[i * trials : (i + 1) * trials] for i in range(studies)]
@@ -382,8 +386,7 @@ def _trial(
     }
     cost_s = limits["budget_s"]
     if cost_s is None:
-        schedule = suite.specs[name].lr_schedule
-        steps = useful_steps(limits["budget_steps"], config, schedule)
+        steps = min(limits["budget_steps"], workload.total_steps)
         cost_s = costs.trial_s(workload.path, name, steps)
     return Trial(
         RUN_TRIAL if suite.processes == 1 else RUN_DISTRIBUTED,

@@ -65,12 +65,16 @@ class Stages:
         trials = planning.plan_calibration(self.suite, names)
         rows = self.run("calibration", trials)
         for row in rows:
+            workload = row["config"]["workload"]
             if row["status"] != "done":
                 raise UserError(
                     "The calibration of a workload must succeed, got "
-                    f"{row['status']} for {row['config']['workload']}: "
-                    f"{row['reason']}"
+                    f"{row['status']} for {workload}: {row['reason']} (after "
+                    f"it is mended: --retry {row['status']})"
                 )
+            # Its trials will end alike, each with its reason in the ledger.
+            for name, reason in row["result"]["errors"].items():
+                self.show(f"{name} cannot train {workload}: {reason}")
         every = {x.path: x.eval_every_steps for x in self.suite.workloads}
         return rows, Costs.from_rows(rows, every)
 

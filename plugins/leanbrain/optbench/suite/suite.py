@@ -29,6 +29,15 @@ __all__ = [
 SYNTHETIC = "synthetic"
 """What `Suite.data` is for the embedded data."""
 
+PACKAGES = (
+    "torch",
+    "speechbrain",
+    "numpy",
+    "schedulefree",
+    "pytorch-optimizer",
+)
+"""Whose code trains: other versions, other trials."""
+
 MANIFESTS = ("train.csv", "valid.csv")
 
 
@@ -192,14 +201,14 @@ def data_digest(folder: str | Path, names: Sequence[str] = MANIFESTS) -> str:
 def find_optimizers(
     folder: str | Path, names: Sequence[str]
 ) -> dict[str, OptimizerSpec]:
-    """Loads optimizers by name.
+    """Loads optimizers by name, or from files.
 
     Arguments
     ---------
     folder : path
         Holds a file <name>.yaml for each optimizer.
     names : Sequence[str]
-        Which ones.
+        Which ones; one that ends in .yaml is the path of a file elsewhere.
 
     Returns
     -------
@@ -209,17 +218,30 @@ def find_optimizers(
     Raises
     ------
     UserError
-        If there is no such file, with the nearest names.
+        If there is no such file, with the nearest names, or if a file's
+        `name` is not what the file is called.
     """
     files = {path.stem: path for path in sorted(Path(folder).glob("*.yaml"))}
     if not files:
         raise UserError(
             f"`optimizers_folder` must hold YAML files, got {folder}."
         )
-    return {
-        name: load_optimizer(files[check_known("optimizers", name, files)])
-        for name in dict.fromkeys(names)
-    }
+    specs = {}
+    for name in dict.fromkeys(names):
+        is_path = name.endswith(".yaml")
+        path = (
+            Path(name)
+            if is_path
+            else files[check_known("optimizers", name, files)]
+        )
+        spec = load_optimizer(path)
+        if spec.name != path.stem:
+            raise UserError(
+                f"`name` in {path} must be {path.stem}, as the file is "
+                f"called, got {spec.name}."
+            )
+        specs[spec.name] = spec
+    return specs
 
 
 def read_workload(
@@ -295,8 +317,12 @@ def code_digest() -> str:
         for file in sorted((package / folder).glob("*.py")):
             digest.update(file.name.encode())
             digest.update(file.read_bytes())
-    for name in ("torch", "speechbrain"):
-        digest.update(f"{name} {metadata.version(name)}".encode())
+    for name in PACKAGES:
+        try:
+            version = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            version = "none"
+        digest.update(f"{name} {version}".encode())
     return digest.hexdigest()[:16]
 
 

@@ -11,14 +11,15 @@ import gc
 import os
 import statistics
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 from leanbrain._host import import_speechbrain
 from leanbrain.checks import UserError, check_int
+from leanbrain.optbench.optimizers.building import first_line
 from leanbrain.optbench.optimizers.specs import load_optimizer
-from leanbrain.optbench.trials.lanes import BareLane, Lane, OptimizerLane
+from leanbrain.optbench.trials.lanes import BareLane, OptimizerLane
 from leanbrain.optbench.trials.trial import open_workload, set_threads
 from leanbrain.optbench.trials.workload import Workload, recipe_modules
 from leanbrain.provenance import host_facts
@@ -59,6 +60,7 @@ def run(
     Returns
     -------
     dict
+        "errors": name -> why it cannot be measured; of all others,
         "optimizers": name -> "step_s" (median of means over ten steps; "low_s"
         and "high_s" are their quartiles), "optimizer_s" (of which clipping and
         update),
@@ -77,22 +79,25 @@ def run(
 
     with recipe_modules(recipe_folder):
         bare = BareLane(open_one(), device)
-        lanes = {
-            name: OptimizerLane(
-                open_one(), load_optimizer(text=text), config["seed"], device
-            )
-            for name, text in config["optimizers"].items()
-        }
+        lanes = Lanes()
+        for name, text in config["optimizers"].items():
+            with lanes.guard(name):
+                spec = load_optimizer(text=text)
+                lanes.sound[name] = OptimizerLane(
+                    open_one(), spec, config["seed"], device
+                )
         with _no_garbage():
-            data_s = _take_turns([bare, *lanes.values()], steps)
+            data_s = _take_turns(bare, lanes, steps)
             evaluation_s = bare.evaluation_s()
-            shares = [lane.overhead_share() for lane in lanes.values()]
-        optimizers = {k: lane.report(data_s) for k, lane in lanes.items()}
+            sound = lanes.sound.values()
+            shares = [lane.overhead_share() for lane in sound]
+        optimizers = {k: x.report(data_s) for k, x in lanes.sound.items()}
     return {
         "optimizers": optimizers,
+        "errors": lanes.errors,
         "forward_backward_s": statistics.median(bare.seconds),
         "data_s": statistics.median(data_s),
-        "overhead_share": statistics.median(shares),
+        "overhead_share": statistics.median(shares) if shares else 0.0,
         "evaluation_s": evaluation_s,
         "steps": steps,
         "threads": threads,
@@ -100,24 +105,53 @@ def run(
     }
 
 
-def _take_turns(lanes: Sequence[Lane], steps: int) -> list[float]:
+class Lanes:
+    """The lanes of all optimizers; one that fails leaves the others alone."""
+
+    def __init__(self) -> None:
+        self.sound: dict[str, OptimizerLane] = {}
+        self.errors: dict[str, str] = {}
+
+    @contextmanager
+    def guard(self, name: str) -> Iterator[None]:
+        """Turns an error of an optimizer into its record."""
+        try:
+            yield
+        # Whatever an optimizer of somebody's raises; its trials will too.
+        except Exception as error:
+            self.errors[name] = first_line(error)
+            self.sound.pop(name, None)
+
+    def each(self, first: int) -> Iterator[tuple[str, OptimizerLane]]:
+        """The sound lanes, from another one on each time."""
+        names = list(self.sound)
+        for place in range(len(names)):
+            name = names[(first + place) % len(names)]
+            yield name, self.sound[name]
+
+
+def _take_turns(bare: BareLane, lanes: Lanes, steps: int) -> list[float]:
     """Trains all lanes; returns the seconds that reading took."""
-    for lane in lanes:
-        lane.start()
-    batches = _endless(lanes[0].workload.train_batches())
+    bare.start()
+    for name, lane in lanes.each(0):
+        with lanes.guard(name):
+            lane.start()
+    batches = _endless(bare.workload.train_batches())
     data_s: list[float] = []
     for number in range(WARM_UP_STEPS + steps):
         if number == WARM_UP_STEPS:
             data_s.clear()
-            for lane in lanes:
+            bare.forget()
+            for _, lane in lanes.each(0):
                 lane.forget()
         begun = time.perf_counter()
         batch = next(batches)
         data_s.append(time.perf_counter() - begun)
-        # None always comes first, when the batch is not yet in the cache.
-        first = number % len(lanes)
-        for lane in [*lanes[first:], *lanes[:first]]:
-            lane.step(batch)
+        # The one that meets the batch outside of the cache is no rival.
+        bare.step(batch)
+        for name, lane in lanes.each(number):
+            with lanes.guard(name):
+                lane.step(batch)
     return data_s
 
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from leanbrain.checks import UserError
-from leanbrain.optbench.optimizers.schedules import useful_steps
 from leanbrain.optbench.optimizers.specs import OptimizerSpec
 from leanbrain.optbench.trials.clock import Reading
 from leanbrain.optbench.trials.grid import (
@@ -21,7 +20,7 @@ from leanbrain.optbench.trials.grid import (
 from leanbrain.optbench.trials.steering import Schedule
 from leanbrain.optbench.trials.stopping import Target
 
-__all__ = ["Plan", "Point", "make_plan"]
+__all__ = ["Plan", "Point", "make_plan", "steps_allowed"]
 
 
 @dataclass(frozen=True)
@@ -107,8 +106,7 @@ def make_plan(config: Mapping[str, Any], spec: OptimizerSpec) -> Plan:
     if config.get("budget_s") is not None:
         budget = TimeBudget(config["budget_s"])
     else:
-        steps = useful_steps(config["budget_steps"], config, spec.lr_schedule)
-        budget = StepBudget(steps)
+        budget = StepBudget(steps_allowed(config))
     if isinstance(grid, StepGrid) and isinstance(budget, StepBudget):
         if grid.every_steps > budget.steps:
             raise UserError(
@@ -124,3 +122,29 @@ def make_plan(config: Mapping[str, Any], spec: OptimizerSpec) -> Plan:
         schedule=spec.lr_schedule,
         expected_class=spec.expected_class,
     )
+
+
+def steps_allowed(config: Mapping[str, Any]) -> int:
+    """How many steps a trial may make.
+
+    The budget is one of time, counted in steps of the optimizer that set the
+    target: it cuts off those whose steps cost more. Nobody gets more steps
+    than the horizon of the schedules: most rates are zero from there on, and
+    a constant one shall be no way to train longer than the others.
+
+    Arguments
+    ---------
+    config : Mapping
+        Of a trial: "budget_steps" and "total_steps".
+
+    Returns
+    -------
+    int
+        The smaller one.
+
+    Example
+    -------
+    >>> steps_allowed({"budget_steps": 160, "total_steps": 120})
+    120
+    """
+    return min(int(config["budget_steps"]), int(config["total_steps"]))
