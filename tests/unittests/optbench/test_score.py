@@ -11,7 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from leanbrain.checks import UserError
-from leanbrain.optbench.statistics.reference import reference_scores, speedups
+from leanbrain.optbench.statistics.reference import (
+    ALGOPERF_MISS_S,
+    reference_scores,
+    speedups,
+)
 from leanbrain.optbench.statistics.score import (
     benchmark_scores,
     performance_profile,
@@ -161,7 +165,8 @@ def test_time_is_the_median_over_studies_of_the_fastest_trial():
 
 def test_speedup_is_above_one_for_who_is_faster():
     times = {"ref": {"x": 8.0, "y": INF}, "b": {"x": 2.0, "y": 25.0}}
-    found = speedups(times, "ref", {"x": 50.0, "y": 99.0})
+    budgets = {"x": 50.0, "y": 99.0}
+    found = speedups(times, "ref", budgets, ALGOPERF_MISS_S)
     assert found["ref"] == 1.0
     assert found["b"] == pytest.approx(math.sqrt(4.0 * (99 + 1) / 25))
 
@@ -172,10 +177,25 @@ def test_reference_scores_by_hand():
         "b": {"x": 2.0, "y": 20.0},
         "c": {"x": 33.0, "y": INF},
     }
-    found = reference_scores(times, "ref", {"x": 50.0, "y": 99.0})
+    budgets = {"x": 50.0, "y": 99.0}
+    found = reference_scores(times, "ref", budgets, miss_s=ALGOPERF_MISS_S)
     assert found["ref"] == pytest.approx((1.0 + 0.0) / 2)
     assert found["b"] == pytest.approx((3.75 / 3 + 3.8 / 3) / 2)
     assert found["c"] == 0.0
+
+
+@given(st.floats(1e-6, 1e6))
+def test_a_miss_weighs_the_same_in_races_of_any_length(factor):
+    seconds = {"ref": {"x": 1.2}, "b": {"x": INF}}
+    lost = {"ref": {"x": INF}, "b": {"x": 1.2}}
+    for score in (speedups, reference_scores):
+        for times in (seconds, lost):
+            longer = {k: {"x": factor * v["x"]} for k, v in times.items()}
+            found = score(longer, "ref", {"x": factor * 2.0})
+            assert found == pytest.approx(score(times, "ref", {"x": 2.0}))
+    # A miss is as long as the budget, or it would be a fine.
+    found = speedups(seconds, "ref", {"x": 2.0})["b"]
+    assert 1.2 / 2.0 * (1 - 1e-4) < found < 1.2 / 2.0
 
 
 @pytest.mark.parametrize(
