@@ -12,6 +12,7 @@ READMEs, between `<!-- optimizers: NAME -->` and `<!-- end -->`.
 
 import argparse
 import csv
+import math
 import re
 import sys
 from pathlib import Path
@@ -25,6 +26,7 @@ from leanbrain.optbench.protocol.rules import load_rules
 from leanbrain.optbench.report import charts, csv_files, words
 from leanbrain.optbench.report.analysis import analyse
 from leanbrain.optbench.report.collect import collect
+from leanbrain.optbench.report.ratios import ends_of
 
 FOLDER = Path(__file__).resolve().parent
 RESULTS = FOLDER / "results"
@@ -51,9 +53,9 @@ def keep(name, root):
         "verdict": words.verdict(found),
         "reference": found.reference,
         "versus": {
-            k: [x.ratio, x.low, x.high, x.verdict]
+            k: comparison_of(x)
             for k, x in found.versus.items()
-            if x.low > 0 and x.high < float("inf")
+            if math.isfinite(x.ratio)
         },
         "reached": {x: found.reached(x) for x in found.order},
         "relaxation_percent": found.data.rules.target.relaxation_percent,
@@ -70,6 +72,22 @@ def keep(name, root):
     profile = charts.scores(found).charts[1]
     with atomic_path(RESULTS / f"{name}.png") as path:
         path.write_bytes(to_png(profile.draw()))
+
+
+def comparison_of(one):
+    """A comparison as JSON: ratio, low, high, verdict, unreached.
+
+    Arguments
+    ---------
+    one : Comparison
+        With the reference.
+
+    Returns
+    -------
+    list
+        An end of the interval is None where it is not known.
+    """
+    return [one.ratio, *ends_of(one), one.verdict, one.unreached]
 
 
 def table_of(name):
@@ -104,10 +122,12 @@ def table_of(name):
             *lines,
             "",
             "Score and rank with 95 % intervals; time: geometric mean over "
-            "studies and workloads, with its interval, a tie where that holds "
-            f"1; seconds to the target ({facts['relaxation_percent']:g} % "
-            "above the strict one), a dash where a median study did not reach "
-            f"it. {facts['trials']} trials, rules {facts['rules']}; "
+            "studies and workloads (without variants), with its interval, a "
+            "tie where that holds 1, and a bound where study times were not "
+            "reached; seconds to the target "
+            f"({facts['relaxation_percent']:g} % above the strict one), a "
+            "dash where a median study did not reach it. "
+            f"{facts['trials']} trials, rules {facts['rules']}; "
             f"{host['cpu']}, torch {versions['torch']}, SpeechBrain "
             f"{versions['speechbrain']}, commit {commits}.",
         ]
@@ -132,8 +152,20 @@ def versus(comparison):
     """The ratio of times to the reference, and what it means."""
     if comparison is None:
         return "-"
-    ratio, low, high, verdict = comparison
-    return f"{ratio:.2f} ({low:.2f} to {high:.2f}): {verdict}"
+    ratio, low, high, verdict, unreached = comparison
+    text, span = f"{ratio:.2f}", "no interval"
+    if low is not None and high is not None:
+        span = f"{low:.2f} to {high:.2f}"
+        text += " up to the budget" if unreached else ""
+    elif high is not None:
+        text, span = f"at most {text}", f"at most {high:.2f}"
+    elif low is not None:
+        text, span = f"at least {text}", f"at least {low:.2f}"
+    text += f" ({span}): {verdict}"
+    if unreached:
+        share = max(1, round(100 * unreached))
+        text += f", a bound: {share} % of the study times were not reached"
+    return text
 
 
 def seconds(row):

@@ -22,7 +22,7 @@ from leanbrain.experiments.backends import LocalPool
 from leanbrain.experiments.engine import run_trials
 from leanbrain.experiments.estimates import estimate
 from leanbrain.experiments.trials import Trial
-from leanbrain.files import write_json
+from leanbrain.files import write_json, write_text
 from leanbrain.optbench.protocol.target_file import read_targets
 from leanbrain.optbench.suite.file import load_suite
 from leanbrain.optbench.suite.stages import Stages, run_benchmark
@@ -85,7 +85,10 @@ def measure(root):
     """Runs all; returns the figures."""
     file = load_suite(SUITE)
     started = time.monotonic()
-    stages = Timed(file.suite, Path(root), file.backend)
+    stages = Timed(file.suite, root, file.backend)
+    root.mkdir(parents=True)
+    rules = file.rules_file.read_text(encoding="utf-8")
+    write_text(root / "rules.yaml", rules)
     rows = run_benchmark(stages, read_targets(file.targets))
     minutes = (time.monotonic() - started) / 60
     known = [x for x in stages.stages if x["estimate_s"] is not None]
@@ -118,12 +121,15 @@ def main():
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--json")
-    parser.add_argument("--results_folder", default="results/bench/optbench")
+    parser.add_argument(
+        "--results_folder", help="a new one, to keep (default: a temporary one)"
+    )
     options = parser.parse_args()
-    root = Path(options.results_folder).resolve()
-    if root.exists():
-        sys.exit(f"error: {root} exists; a run from nothing is measured.")
-    figures = measure(root)
+    with tempfile.TemporaryDirectory() as temporary:
+        root = Path(options.results_folder or Path(temporary) / "run").resolve()
+        if root.exists():
+            sys.exit(f"error: {root} exists; a run from nothing is measured.")
+        figures = measure(root)
     ratio = figures["actual_over_estimate"]["all"]
     print(f"{figures['minutes']:.1f} minutes (goal: 10)")
     print(f"actual / estimate: {ratio:.2f} (goal: 0.75 to 1.25)")

@@ -285,6 +285,28 @@ def test_who_never_reaches_the_target_is_slower_than_who_does():
     assert unlimited == found
 
 
+def test_what_is_missing_opens_the_interval_where_it_may_lie():
+    a, b = two_sets(np.random.default_rng(20), 1, ratio=1.1)
+    (name,) = a
+    whole = compare(a, b, budgets={name: INF})
+    assert whole.bounds == (whole.low, whole.high)
+    assert whole.unreached_of == (0.0, 0.0)
+    for late, early in ((a, b), (b, a)):
+        # One study of the slower ones is beyond the budget.
+        cut = np.array(late[name])
+        cut[0] += early[name].max() + cut.max()
+        budgets = {name: max(early[name].max(), late[name].max())}
+        true = compare({name: cut}, early, budgets={name: INF})
+        found = compare({name: cut}, early, budgets=budgets)
+        assert found.unreached_of == (1 / len(cut), 0.0)
+        assert found.bounds == (found.low, INF)
+        assert found.ratio < true.ratio < INF
+        found = compare(early, {name: cut}, budgets=budgets)
+        assert found.unreached_of == (0.0, 1 / len(cut))
+        assert found.bounds == (0.0, found.high)
+        assert found.ratio > 1 / true.ratio
+
+
 def test_workloads_that_nobody_reached_say_nothing():
     a, b = two_sets(np.random.default_rng(10), 1, ratio=1.8)
     alone = compare(a, b)

@@ -184,7 +184,7 @@ def test_target_seeds_repeat_the_best_point(suite):
     assert len(set(keys(trials, "seed"))) == len(trials)
 
 
-def row(optimizer, lr, steps, best, status="done"):
+def row(optimizer, lr, steps, best, study, status="done"):
     """Reached the relaxed target of 12 at `steps`, and then `best`."""
     curve = [{"step": 5, "valid": {"error": 50.0}}]
     if steps is not None:
@@ -195,6 +195,7 @@ def row(optimizer, lr, steps, best, status="done"):
             "kind": "score",
             "workload": "hparams/toy.yaml",
             "optimizer": optimizer,
+            "study": study,
             "hyperparameters": {"lr": lr},
             "target": 10.0,
             "metric": "error",
@@ -203,24 +204,35 @@ def row(optimizer, lr, steps, best, status="done"):
     }
 
 
-def test_variants_take_the_point_that_was_first_on_the_base(suite, targets):
+def test_variants_take_the_points_that_were_first_on_the_base(suite, targets):
     rows = [
-        row("adamw", 0.1, 60, 9.0),
-        row("adamw", 0.2, 40, 9.5),
-        row("adamw", 0.3, None, 1.0),
-        row("adamw", 0.4, 10, 1.0, status="void"),
-        row("sgd_nesterov", 0.5, None, 20.0),
-        row("sgd_nesterov", 0.6, None, 15.0),
+        row("adamw", 0.1, 60, 9.0, study=0),
+        row("adamw", 0.2, 40, 9.5, study=0),
+        row("adamw", 0.3, None, 1.0, study=0),
+        row("adamw", 0.4, 10, 1.0, study=0, status="void"),
+        row("adamw", 0.5, 80, 9.0, study=1),
+        row("adamw", 0.6, 70, 9.0, study=1, status="diverged"),
+        row("adamw", 0.7, None, 14.0, study=2),
+        row("sgd_nesterov", 0.8, None, 20.0, study=0),
+        row("sgd_nesterov", 0.9, None, 15.0, study=0),
     ]
     trials = planning.plan_variants(suite, Costs(), targets, rows)
-    assert keys(trials, "variant", "optimizer") == [
-        ("wide", "adamw"),
-        ("wide", "sgd_nesterov"),
-        ("narrow", "adamw"),
-        ("narrow", "sgd_nesterov"),
-    ]
-    lrs = [t.config["hyperparameters"]["lr"] for t in trials]
-    assert lrs == [0.2, 0.6, 0.2, 0.6]
+    cells = keys(trials, "variant", "optimizer", "study", "trial")
+    assert len(set(cells)) == len(cells) == 2 * 2 * 3
+    assert {x[2] for x in cells} == {0}
+    for variant in ("wide", "narrow"):
+        for name, lrs in {
+            "adamw": [0.2, 0.6, 0.7],
+            # Studies without a sound trial: the numbers of the file.
+            "sgd_nesterov": [0.9, None, None],
+        }.items():
+            chosen = [
+                t.config["hyperparameters"].get("lr")
+                for t in trials
+                if t.config["variant"] == variant
+                and t.config["optimizer"] == name
+            ]
+            assert chosen == lrs
 
 
 def test_rules_without_variants_plan_none(suite, targets):

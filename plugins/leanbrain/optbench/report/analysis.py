@@ -9,7 +9,11 @@ import numpy as np
 
 from leanbrain.optbench.report.collect import Collected, Times
 from leanbrain.optbench.report.findings import Findings, Interval, Seconds
-from leanbrain.optbench.statistics.reference import reference_scores, speedups
+from leanbrain.optbench.statistics.reference import (
+    ALGOPERF_MISS_S,
+    reference_scores,
+    speedups,
+)
 from leanbrain.optbench.statistics.score import (
     benchmark_scores,
     performance_profile,
@@ -68,9 +72,10 @@ def analyse(data: Collected, problems: Sequence[str] = ()) -> Findings:
     whole = bool(order and data.workloads)
     alone: dict[str, dict[str, float]] = {"speedups": {}, "scores": {}}
     if whole:
-        alone["speedups"] = speedups(seconds, reference, budgets)
+        miss_s = ALGOPERF_MISS_S if rules.time_unit == "wall" else None
+        alone["speedups"] = speedups(seconds, reference, budgets, miss_s)
         alone["scores"] = reference_scores(
-            seconds, reference, budgets, rules.max_ratio
+            seconds, reference, budgets, rules.max_ratio, miss_s
         )
     profiles = performance_profile(counted, taus) if whole else {}
     return Findings(

@@ -14,10 +14,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from leanbrain.optbench.protocol.rules import Rules
-from leanbrain.optbench.report.order import unpaired
+from leanbrain.optbench.report.order import mixed_data, unpaired
 from leanbrain.optbench.report.outcomes import Outcome, Place, judge
 from leanbrain.optbench.report.rows import Row, Selection, select
 from leanbrain.optbench.report.step_costs import Cost, collect_costs, references
+from leanbrain.optbench.report.waiting import waiting
 
 __all__ = ["Collected", "Times", "collect"]
 
@@ -36,6 +37,9 @@ class Collected:
         Names, sorted.
     variants : dict
         Workload -> names of the variants that were run.
+    waiting : tuple[str, ...]
+        Workloads, or variants of them, of which the rules ask for variants
+        that were not run yet.
     trials : dict
         Place in the plan -> row, None where the ledger has none.
     costs : dict
@@ -54,6 +58,7 @@ class Collected:
     optimizers: tuple[str, ...]
     workloads: tuple[str, ...]
     variants: dict[str, tuple[str, ...]]
+    waiting: tuple[str, ...]
     trials: dict[Place, Row | None]
     costs: dict[str, dict[str, Cost]]
     references: dict[str, str]
@@ -202,6 +207,7 @@ def collect(rows: Iterable[Row], rules: Rules) -> Collected:
         optimizers=optimizers,
         workloads=workloads,
         variants=variants,
+        waiting=waiting(selection, variants, rules),
         trials=trials,
         costs=costs,
         references=references(selection, costs, rules.target.optimizers),
@@ -210,23 +216,11 @@ def collect(rows: Iterable[Row], rules: Rules) -> Collected:
             *twice,
             *uncalibrated,
             *odd,
-            *_without_variants(variants, rules),
+            *mixed_data(trials),
         ],
         rows=selection.rows,
         pairs=pairs,
     )
-
-
-def _without_variants(
-    variants: dict[str, tuple[str, ...]], rules: Rules
-) -> list[str]:
-    """Says which workloads still lack the variants that the rules ask for."""
-    return [
-        f"No variant of {workload} was run yet, which the rules ask for: it "
-        "counts as if all had passed."
-        for workload, names in variants.items()
-        if rules.variants and not names
-    ]
 
 
 def _by_place(

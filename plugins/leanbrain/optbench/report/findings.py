@@ -102,6 +102,34 @@ class Findings:
             kinds.add(json.dumps(host, sort_keys=True))
         return [json.loads(x) for x in sorted(kinds)]
 
+    def evaluation_share(
+        self, workload: str, optimizer: str | None = None
+    ) -> float | None:
+        """Seconds of evaluation, of all seconds of the trials of a workload.
+
+        Arguments
+        ---------
+        workload : str
+            Its name; its variants count, too.
+        optimizer : str | None
+            Whose trials; None takes all.
+
+        Returns
+        -------
+        float | None
+            None if no trial was measured.
+        """
+        evaluation = training = 0.0
+        for x in self.outcomes:
+            curve = x.result.get("curve")
+            if x.place.workload != workload or not curve:
+                continue
+            if optimizer in (None, x.place.optimizer):
+                evaluation += x.result.get("evaluation_s") or 0.0
+                training += curve[-1].get("step_s") or 0.0
+        total = evaluation + training
+        return evaluation / total if total else None
+
     def index(self, name: str) -> int:
         """The number of an optimizer, by which it has the same colour."""
         return self.data.optimizers.index(name)

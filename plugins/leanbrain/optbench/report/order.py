@@ -9,7 +9,7 @@ from typing import Any
 from leanbrain.optbench.report.outcomes import Place
 from leanbrain.optbench.report.rows import Row
 
-__all__ = ["unpaired"]
+__all__ = ["mixed_data", "unpaired"]
 
 _START = -1  # in place of a step: the weights before the first one
 
@@ -55,6 +55,42 @@ def unpaired(
                 "these trials are not paired."
             )
     return compared, sentences
+
+
+def mixed_data(trials: Mapping[Place, Row | None]) -> list[str]:
+    """Compares the digests of the data that trials read.
+
+    Arguments
+    ---------
+    trials : Mapping
+        Place in the plan -> row or None.
+
+    Returns
+    -------
+    list[str]
+        A sentence for each workload, or variant of it, whose trials did not
+        all read the same data.
+    """
+    groups: dict[tuple[str, str], dict[Place, str]] = {}
+    for place, row in trials.items():
+        digest = ((row or {}).get("result") or {}).get("data_digest")
+        if digest is not None:
+            key = (place.workload, place.variant or "")
+            groups.setdefault(key, {})[place] = str(digest)
+    sentences = []
+    for (workload, variant), digests in sorted(groups.items()):
+        count = Counter(digests[x] for x in sorted(digests, key=repr))
+        if len(count) == 1:
+            continue
+        usual = count.most_common(1)[0][0]
+        odd = {x for x, digest in digests.items() if digest != usual}
+        names = ", ".join(sorted({x.optimizer for x in odd}))
+        where = f"{workload}/{variant}" if variant else workload
+        sentences.append(
+            f"On {where}, {len(odd)} of {len(digests)} trials ({names}) read "
+            "other data than most: their times cannot be compared."
+        )
+    return sentences
 
 
 def _odd(members: Mapping[str, Mapping[int, Any]]) -> list[str]:

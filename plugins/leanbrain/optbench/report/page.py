@@ -12,6 +12,7 @@ from leanbrain import page
 from leanbrain.optbench.report import charts, tables, words
 from leanbrain.optbench.report.findings import Findings
 from leanbrain.optbench.report.text import markdown_table, markdown_text
+from leanbrain.optbench.report.tuned import tuned
 
 __all__ = ["html_page", "markdown_page"]
 
@@ -136,11 +137,19 @@ def _chapters(found: Findings) -> list[_Chapter]:
             ],
             charts.costs,
         ),
+        _Chapter(
+            "What was tuned",
+            "The values that the scored trials were given, over all "
+            "workloads. A narrower range or fewer numbers is less to get "
+            "wrong, and more that was known before.",
+            [("", tuned(found))],
+        ),
     ]
     if found.variant_seconds:
         text = (
-            "Each variant changes something that nobody tuned for. The trial "
-            "uses the hyper-parameters that were best on the workload itself."
+            "Each variant changes something that nobody tuned for. Its trials "
+            "have the points that were best in the studies of the workload "
+            "itself; the fastest of them counts."
         )
         rows = tables.variants(found)
         chapters.append(_Chapter("Variants", text, [("", rows)]))
@@ -150,7 +159,10 @@ def _chapters(found: Findings) -> list[_Chapter]:
 def _pairwise(found: Findings) -> list[tuple[str, tables.Table]]:
     """The comparisons with the reference, where there are any."""
     rows = tables.differences(found)
-    return [(f"Against {found.reference}", rows)] if len(rows) > 1 else []
+    title = f"Against {found.reference}"
+    if found.data.rules.variants:
+        title += ", without variants"
+    return [(title, rows)] if len(rows) > 1 else []
 
 
 def _trials(found: Findings) -> list[_Chapter]:

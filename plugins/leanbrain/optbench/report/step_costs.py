@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from statistics import median
 from typing import Any
 
-from leanbrain.optbench.report.rows import Selection
+from leanbrain.optbench.report.machines import began, is_like, machine
+from leanbrain.optbench.report.rows import Row, Selection
 
 __all__ = ["Cost", "collect_costs", "references"]
 
@@ -19,7 +19,8 @@ class Cost:
     Arguments
     ---------
     step_s : float
-        Median seconds per step.
+        Median seconds per step, with a step's part of what the optimizer does
+        for evaluations.
     low_s, high_s : float | None
         Quartiles.
     share : float | None
@@ -45,7 +46,12 @@ class Cost:
 def collect_costs(
     selection: Selection, optimizers: Sequence[str]
 ) -> tuple[dict[str, dict[str, Cost]], list[str]]:
-    """Gathers costs; where a workload was calibrated twice, their median.
+    """Gathers costs, those of a workload from machines of one kind.
+
+    The kind is that of its newest trial, where it was calibrated there, else
+    that of its newest calibration. Of several calibrations there the newest
+    one that holds every optimizer is used, since seconds are compared best
+    within one; only where there is none does each optimizer have its newest.
 
     Arguments
     ---------
@@ -61,24 +67,33 @@ def collect_costs(
         and what a reader must know of what is missing.
     """
     texts = _texts(selection)
-    found: dict[str, dict[str, list[Cost]]] = {}
+    found: dict[str, list[tuple[Row, dict[str, Cost]]]] = {}
     stale: set[tuple[str, str]] = set()
     for row in selection.rows["calibration"]:
         if row["status"] != "done":
             continue
         name, result = selection.name(row), row.get("result") or {}
+        known = {}
         for optimizer, measured in (result.get("optimizers") or {}).items():
             text = (row["config"].get("optimizers") or {}).get(optimizer)
             if optimizer in texts and text != texts[optimizer]:
                 stale.add((name, optimizer))
                 continue
-            cost = _cost(measured, result)
-            found.setdefault(name, {}).setdefault(optimizer, []).append(cost)
-    costs = {
-        name: {k: _median(x) for k, x in sorted(by.items())}
-        for name, by in found.items()
-    }
-    return costs, _problems(selection, costs, stale, optimizers)
+            known[optimizer] = _cost(measured, result)
+        if known:
+            found.setdefault(name, []).append((row, known))
+    costs, mixed = {}, []
+    for name, calibrations in sorted(found.items()):
+        trials = [
+            x
+            for x in selection.rows["score"] + selection.rows["variant"]
+            if selection.name(x) == name
+        ]
+        here, where = _on_one_machine(calibrations, trials)
+        costs[name] = _pick(here, optimizers)
+        mixed += _elsewhere(name, trials, where)
+    problems = _problems(selection, costs, stale, optimizers)
+    return costs, [*problems, *mixed]
 
 
 def references(
@@ -143,17 +158,51 @@ def _cost(measured: Mapping[str, Any], result: Mapping[str, Any]) -> Cost:
     )
 
 
-def _median(costs: Sequence[Cost]) -> Cost:
-    """The median of repeated calibrations, number by number."""
+Calibrations = Sequence[tuple[Row, Mapping[str, Cost]]]
 
-    def middle(name: str) -> Any:
-        values = [getattr(x, name) for x in costs]
-        values = [x for x in values if x is not None]
-        return median(values) if values else None
 
-    names = ("step_s", "low_s", "high_s", "share", "state_bytes", "overhead")
-    kernels = sorted({x.kernel for x in costs})
-    return Cost(**{k: middle(k) for k in names}, kernel=" / ".join(kernels))
+def _on_one_machine(
+    calibrations: Calibrations, trials: Sequence[Row]
+) -> tuple[Calibrations, Mapping[str, Any]]:
+    """The calibrations of one kind of machine, the newest first."""
+    ordered = sorted(calibrations, key=lambda x: began(x[0]), reverse=True)
+    scored = [x for x in trials if x["config"]["kind"] == "score"]
+    where = machine(max(scored, key=began, default=ordered[0][0]))
+    if not any(is_like(machine(x), where) for x, _ in ordered):
+        where = machine(ordered[0][0])
+    return [x for x in ordered if is_like(machine(x[0]), where)], where
+
+
+def _pick(
+    calibrations: Calibrations, optimizers: Sequence[str]
+) -> dict[str, Cost]:
+    """The cost of each optimizer; calibrations come with the newest first."""
+    known = {name for _, costs in calibrations for name in costs}
+    scored = known.intersection(optimizers)
+    whole = [costs for _, costs in calibrations if scored <= costs.keys()]
+    first = [whole[0]] if whole else []
+    return {
+        name: next(
+            costs[name]
+            for costs in [*first, *(x for _, x in calibrations)]
+            if name in costs
+        )
+        for name in sorted(known)
+    }
+
+
+def _elsewhere(
+    workload: str, trials: Sequence[Row], where: Mapping[str, Any]
+) -> list[str]:
+    """Says how many trials ran on other machines than the calibration."""
+    odd = sum(not is_like(machine(x), where) for x in trials)
+    if not odd:
+        return []
+    what = "1 trial" if odd == 1 else f"{odd} trials"
+    return [
+        f"{what} on {workload} ran on another kind of machine than the "
+        "calibration there, whose seconds per step are used for all."
+    ]
 
 
 def _problems(

@@ -8,7 +8,8 @@ from typing import Any
 
 from leanbrain.optbench.report.findings import Findings
 from leanbrain.optbench.report.outcomes import Outcome
-from leanbrain.optbench.report.text import interval, number
+from leanbrain.optbench.report.ratios import bound_of, ratio_of, span_of
+from leanbrain.optbench.report.text import number
 
 __all__ = [
     "Table",
@@ -29,6 +30,7 @@ Table = list[list[str]]
 def scores(found: Findings) -> Table:
     """One line per optimizer: score, rank, speed-up, with their intervals."""
     percent = f"{100 * found.confidence:.0f} %"
+    alone = ", without variants" if found.data.rules.variants else ""
     rows = [
         [
             "optimizer",
@@ -36,9 +38,9 @@ def scores(found: Findings) -> Table:
             f"{percent} interval",
             "rank",
             f"{percent} interval",
-            f"speed-up over {found.reference}",
-            f"score against {found.reference}",
-            "targets reached",
+            f"speed-up over {found.reference}{alone}",
+            f"score against {found.reference}{alone}",
+            f"targets reached{alone}",
         ]
     ]
     for name in found.order:
@@ -74,18 +76,18 @@ def times(found: Findings) -> Table:
 
 
 def differences(found: Findings) -> Table:
-    """One line per optimizer: how its time compares with the reference's."""
+    """One line per optimizer: how its time compares with the reference's.
+
+    Of the workloads themselves, without their variants.
+    """
     percent = f"{100 * found.confidence:.0f} %"
     header = ["optimizer", f"time / time of {found.reference}"]
     rows = [[*header, f"{percent} interval", "verdict"]]
     for name in found.order:
         if name in found.versus:
             one = found.versus[name]
-            span = interval(one.low, one.high)
-            words = one.verdict
-            if one.unreached:
-                words += f", {100 * one.unreached:.0f} % not reached"
-            rows.append([name, number(one.ratio), span, words])
+            words = ", ".join(x for x in (one.verdict, bound_of(one)) if x)
+            rows.append([name, ratio_of(one), span_of(one), words])
     return rows
 
 
@@ -153,7 +155,7 @@ def costs(found: Findings) -> Table:
                     number(cost.state_bytes),
                     cost.kernel or "–",
                     _percent(cost.overhead),
-                    _percent(_evaluation_share(found, name, workload)),
+                    _percent(found.evaluation_share(workload, name)),
                 ]
             )
     return rows
@@ -162,20 +164,6 @@ def costs(found: Findings) -> Table:
 def _percent(share: float | None) -> str:
     """A share, in percent."""
     return number(None if share is None else 100 * share, 2)
-
-
-def _evaluation_share(
-    found: Findings, name: str, workload: str
-) -> float | None:
-    """Seconds of evaluation, of all seconds of an optimizer's trials."""
-    evaluation = training = 0.0
-    for x in found.outcomes:
-        curve = x.result.get("curve")
-        if x.place[:2] == (name, workload) and curve:
-            evaluation += x.result.get("evaluation_s") or 0.0
-            training += curve[-1]["step_s"]
-    total = evaluation + training
-    return evaluation / total if total else None
 
 
 def variants(found: Findings) -> Table:

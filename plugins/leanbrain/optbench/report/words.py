@@ -6,8 +6,10 @@ import math
 from collections import Counter
 from typing import Any
 
+from leanbrain.optbench.report import machines
 from leanbrain.optbench.report.findings import Findings
-from leanbrain.optbench.report.text import interval, number
+from leanbrain.optbench.report.ratios import bound_of, ratio_of, span_of
+from leanbrain.optbench.report.tuned import uneven
 
 __all__ = ["notes", "protocol", "verdict"]
 
@@ -73,13 +75,12 @@ def notes(found: Findings) -> list[str]:
             f"{_trials(flagged)} took over 20 % more or less time than the "
             "calibration says; they are listed below."
         )
-    hosts = len(found.hosts)
-    if hosts > 1:
-        problems.append(
-            f"The trials ran on {hosts} kinds of machines: where time is taken"
-            " from the wall it cannot be compared between them."
-        )
-    return problems
+    return [
+        *problems,
+        *_long_evaluations(found),
+        *uneven(found),
+        *_machines(found),
+    ]
 
 
 def protocol(found: Findings) -> str:
@@ -116,6 +117,12 @@ def protocol(found: Findings) -> str:
             f"its variants, too, within {rules.max_ratio:g} times the fastest "
             "there. "
         )
+    if rules.variants:
+        text += (
+            "Variants enter nothing but the score and the rank: speed-up, "
+            f"score against {found.reference}, comparisons and the number of "
+            "targets reached are those of the workloads themselves. "
+        )
     return text + (
         "Scores depend on who takes part; the speed-up over "
         f"{found.reference} does not."
@@ -123,14 +130,54 @@ def protocol(found: Findings) -> str:
 
 
 def _gaps(found: Findings) -> str:
-    """Says that trials are missing, if any are."""
+    """Says that trials or variants are missing, if any are."""
     missing = sum(x.status == "missing" for x in found.outcomes)
-    if not missing:
+    reasons = []
+    if missing:
+        reasons.append(
+            f"{missing} of {len(found.outcomes)} trials are missing and count "
+            "as not reached"
+        )
+    if waiting := found.data.waiting:
+        reasons.append(
+            f"the variants of {', '.join(waiting)}, which the rules ask for, "
+            "were not run yet and may take away what counts here"
+        )
+    if not reasons:
         return ""
-    return (
-        f"This is not the last word: {missing} of {len(found.outcomes)} "
-        "trials are missing and count as not reached."
-    )
+    return f"This is not the last word: {'; '.join(reasons)}."
+
+
+def _long_evaluations(found: Findings) -> list[str]:
+    """Says where evaluation takes more time than the rules provide for."""
+    most = found.data.rules.eval_share
+    shares = {x: found.evaluation_share(x) for x in found.data.workloads}
+    return [
+        f"Evaluation took {100 * share:.0f} % of the time of the trials on "
+        f"{workload}, the rules provide for {100 * most:g} % at most: it is "
+        "not timed, and fewer evaluations would do."
+        for workload, share in shares.items()
+        if share is not None and share > most
+    ]
+
+
+def _machines(found: Findings) -> list[str]:
+    """Says what several kinds of machines mean for the numbers."""
+    rows = [x for by in found.data.rows.values() for x in by]
+    count = len(machines.kinds(rows))
+    if count < 2:
+        return []
+    start = f"The trials ran on {count} kinds of machines: "
+    if found.data.rules.time_unit == "wall":
+        return [
+            start + "times are those of each trial's own clock and cannot be "
+            "compared between machines."
+        ]
+    return [
+        start + "a time is the number of steps, which may differ a little "
+        "between machines, times the cost of a step, of each workload measured"
+        " on machines of one kind only."
+    ]
 
 
 def _lead(found: Findings) -> str:
@@ -157,12 +204,15 @@ def _against(found: Findings, other: str) -> str:
     """Compares the first with another one."""
     one: Any = found.comparisons[other]
     span = (
-        f"ratio of times {number(one.ratio)}, "
-        f"{100 * found.confidence:.0f} % interval "
-        f"{interval(one.low, one.high)}"
+        f"ratio of times {ratio_of(one)}, "
+        f"{100 * found.confidence:.0f} % interval {span_of(one)}"
     )
+    if bound := bound_of(one):
+        span += f", {bound}"
     if not math.isfinite(one.ratio):
         span = "one of the two reached no common target"
+    elif found.data.rules.variants:
+        span += " (on the workloads themselves, without variants)"
     if one.verdict == "tie":
         return f"Its lead over {other} is a tie: {span}."
     if one.verdict == "undecided":

@@ -65,7 +65,10 @@ class Comparison:
         On which at least one trial reached the target; others say nothing.
     unreached : float
         Share of the study times that were missing there. They were put at the
-        limit: if above 0, the true difference may be larger.
+        limit: if above 0, ratio and interval are those of the times up to the
+        limit, and for times of any length a bound at best.
+    unreached_of : tuple[float, float]
+        The same of the first and of the second one.
     """
 
     ratio: float
@@ -74,6 +77,17 @@ class Comparison:
     verdict: str
     workloads: tuple[str, ...]
     unreached: float
+    unreached_of: tuple[float, float] = (0.0, 0.0)
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """The interval if what is missing may take any time.
+
+        Times of the first one that are missing may make the ratio as large as
+        can be, times of the second one as small.
+        """
+        first, second = self.unreached_of
+        return (0.0 if second else self.low), (math.inf if first else self.high)
 
 
 def compare(
@@ -119,7 +133,9 @@ def compare(
     check_fraction("confidence", confidence, low_open=True, high_open=True)
     workloads, logs, missing = capped_logs(a, b, max_ratio, budgets)
     if not workloads:
-        return Comparison(math.nan, 0.0, math.inf, "undecided", (), 1.0)
+        return Comparison(
+            math.nan, 0.0, math.inf, "undecided", (), 1.0, (1.0, 1.0)
+        )
     x, y = logs
     low, high = _interval(x, y, 1.0 - confidence)
     ratio = float(np.exp((x.min(-1) - y.min(-1)).mean()))
@@ -129,7 +145,8 @@ def compare(
         high=math.exp(high),
         verdict=_verdict(low, high),
         workloads=workloads,
-        unreached=missing,
+        unreached=sum(missing) / 2,
+        unreached_of=missing,
     )
 
 
@@ -165,7 +182,7 @@ def capped_logs(
     b: Mapping[str, ArrayLike],
     max_ratio: float,
     budgets: Mapping[str, float] | None = None,
-) -> tuple[tuple[str, ...], np.ndarray, float]:
+) -> tuple[tuple[str, ...], np.ndarray, tuple[float, float]]:
     """Logs of the times, with what is missing put at the limit.
 
     Arguments
@@ -177,7 +194,8 @@ def capped_logs(
     -------
     tuple
         The workloads that someone reached; log seconds [2, workloads,
-        studies, trials]; share of study times that were missing.
+        studies, trials]; share of study times that were missing, of `a` and
+        of `b`.
     """
     if set(a) != set(b):
         odd = ", ".join(sorted(set(a) ^ set(b)))
@@ -202,8 +220,9 @@ def capped_logs(
             f"{', '.join(str(x[1:]) for x in sorted(shapes))}."
         )
     if not used:
-        return (), np.zeros((2, 0, 0, 0)), 1.0
-    return tuple(used), np.stack(tables, axis=1), float(np.mean(missing))
+        return (), np.zeros((2, 0, 0, 0)), (1.0, 1.0)
+    first, second = np.mean(missing, axis=(0, 2)).tolist()
+    return tuple(used), np.stack(tables, axis=1), (first, second)
 
 
 def _pair(name: str, a: ArrayLike, b: ArrayLike) -> np.ndarray:

@@ -245,10 +245,11 @@ def plan_variants(
     targets: Targets,
     rows: Iterable[Mapping[str, Any]],
 ) -> list[Trial]:
-    """One trial per variant and optimizer, at its best point of the base.
+    """One study per variant and optimizer: its best points of the base.
 
-    A setting that was found on the base must hold on a workload that it was
-    not tuned for.
+    What was found on the base must hold on a workload that it was not tuned
+    for. The study has as many trials as the base has studies, each with the
+    point that was best in one of them.
 
     Arguments
     ---------
@@ -276,13 +277,14 @@ def plan_variants(
             cell,
             name,
             # One that never ran to its end on the base gets its defaults.
-            best.get((cell.workload.path, name), {}),
+            best.get((cell.workload.path, name, cell.trial), {}),
             cell.find(targets),
         )
         for cell in (
-            _Cell("variant", workload, variant, 0, 0)
+            _Cell("variant", workload, variant, 0, number)
             for workload in suite.workloads
             for variant in workload.variants
+            for number in range(suite.rules.studies)
         )
         for name in suite.optimizers
     ]
@@ -290,9 +292,9 @@ def plan_variants(
 
 def _best_points(
     rows: Iterable[Mapping[str, Any]], percent: float
-) -> dict[tuple[str, str], Mapping[str, Any]]:
-    """(workload, optimizer) -> the hyper-parameters that did best there."""
-    best: dict[tuple[str, str], tuple[Any, Mapping[str, Any]]] = {}
+) -> dict[tuple[str, str, int], Mapping[str, Any]]:
+    """(workload, optimizer, study) -> the point that did best there."""
+    best: dict[tuple[str, str, int], tuple[Any, Mapping[str, Any]]] = {}
     for row in rows:
         config, result = row["config"], row.get("result") or {}
         ended_well = row["status"] in ("done", "diverged") and result
@@ -303,7 +305,7 @@ def _best_points(
         steps = steps_to_target(result["curve"], config["metric"], goal)
         numbers = steps, result.get("best")
         merit = [math.inf if x is None else x for x in numbers]
-        key = (config["workload"], config["optimizer"])
+        key = (config["workload"], config["optimizer"], config["study"])
         if key not in best or merit < best[key][0]:
             best[key] = (merit, config["hyperparameters"])
     return {key: point for key, (_, point) in best.items()}

@@ -62,8 +62,9 @@ def run(
     dict
         "errors": name -> why it cannot be measured; of all others,
         "optimizers": name -> "step_s" (median of means over ten steps; "low_s"
-        and "high_s" are their quartiles), "optimizer_s" (of which clipping and
-        update),
+        and "high_s" are their quartiles; with the share of "prepare_s" that
+        falls on a step), "prepare_s" (of what an optimizer does before and
+        after an evaluation, which counts), "optimizer_s" (clipping and update),
         "state_bytes_per_parameter", "kernel"; "forward_backward_s", "data_s",
         "overhead_share" (of the harness, in a step), "evaluation_s", "steps".
     """

@@ -15,7 +15,13 @@ if TYPE_CHECKING:
 
     from leanbrain.optbench.trials.clock import PausedClock
 
-__all__ = ["evaluate", "prepared_for_eval", "start_training", "undisturbed"]
+__all__ = [
+    "evaluate",
+    "prepare_s",
+    "prepared_for_eval",
+    "start_training",
+    "undisturbed",
+]
 
 
 def evaluate(
@@ -129,6 +135,29 @@ def prepared_for_eval(
         for parameter, values in zip(parameters, kept, strict=True):
             parameter.copy_(values)
     clock.start()
+
+
+def prepare_s(optimizer: torch.optim.Optimizer, clock: PausedClock) -> float:
+    """Seconds that count when an optimizer prepares for an evaluation.
+
+    Arguments
+    ---------
+    optimizer : torch.optim.Optimizer
+        In the midst of a training.
+    clock : PausedClock
+        Running.
+
+    Returns
+    -------
+    float
+        There and back; 0 for an optimizer that has nothing to prepare.
+    """
+    if not has_modes(optimizer):
+        return 0.0
+    before = clock.read().step_s
+    with prepared_for_eval(optimizer, clock):
+        pass
+    return clock.read().step_s - before
 
 
 def start_training(optimizer: torch.optim.Optimizer) -> None:
