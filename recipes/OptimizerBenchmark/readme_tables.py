@@ -123,8 +123,8 @@ def table_of(name):
             "",
             "Score and rank with 95 % intervals; time: geometric mean over "
             "studies and workloads (without variants), with its interval, a "
-            "tie where that holds 1, and a bound where study times were not "
-            "reached; seconds to the target "
+            "tie where that holds 1, and a bound where some of the study times "
+            "are missing; seconds to the target "
             f"({facts['relaxation_percent']:g} % above the strict one), a "
             "dash where a median study did not reach it. "
             f"{facts['trials']} trials, rules {facts['rules']}; "
@@ -164,7 +164,7 @@ def versus(comparison):
     text += f" ({span}): {verdict}"
     if unreached:
         share = max(1, round(100 * unreached))
-        text += f", a bound: {share} % of the study times were not reached"
+        text += f" ({share} % missing)"
     return text
 
 

@@ -217,9 +217,8 @@ def _against(found: Findings, other: str) -> str:
         return f"Its lead over {other} is a tie: {span}."
     if one.verdict == "undecided":
         return f"Its lead over {other} is undecided: {span}."
-    return (
-        f"Against {other}, {_RULINGS[one.verdict].format(other=other)}: {span}."
-    )
+    ruling = _RULINGS[one.verdict].format(other=other)
+    return f"{ruling[0].upper()}{ruling[1:]}: {span}."
 
 
 def _trials(count: int) -> str:
