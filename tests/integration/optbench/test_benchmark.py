@@ -143,7 +143,7 @@ def test_the_readmes_show_what_is_kept():
     [
         (["--optimizers", "adamv"], "nearest: .*adamw"),
         (["--workloads", "tox"], r"got 'tox' \(nearest: toy\)"),
-        (["--overrides", "{widht: 8}"], "nearest: width"),
+        (["--overrides", "{widthh: 8}"], "nearest: width"),
         (["--overrides", "[1]"], "must be a YAML mapping"),
         (["--workers", "-1"], "`--workers` must be an integer >= 0"),
         (["--data_folder", "nowhere"], "must hold train.csv and valid.csv"),

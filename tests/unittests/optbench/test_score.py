@@ -228,7 +228,7 @@ def test_variants_must_be_reached_as_well(base, variant, kept):
         ),
         (lambda: benchmark_scores({"a": {"x": -1.0}}), "must be > 0 s, got -1"),
         (
-            lambda: benchmark_scores({"a": {"x": 1.0}}, mode="gird"),
+            lambda: benchmark_scores({"a": {"x": 1.0}}, mode="gridd"),
             "`mode` must be one of exact, grid; got 'gird' (nearest: grid",
         ),
         (
