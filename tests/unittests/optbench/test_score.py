@@ -229,7 +229,7 @@ def test_variants_must_be_reached_as_well(base, variant, kept):
         (lambda: benchmark_scores({"a": {"x": -1.0}}), "must be > 0 s, got -1"),
         (
             lambda: benchmark_scores({"a": {"x": 1.0}}, mode="gridd"),
-            "`mode` must be one of exact, grid; got 'gird' (nearest: grid",
+            "`mode` must be one of exact, grid; got 'gridd' (nearest: grid",
         ),
         (
             lambda: speedups({"adamw": {"x": 1.0}}, "adam", {"x": 9.0}),
