@@ -7,14 +7,11 @@ import pytest
 
 from leanbrain.checks import UserError
 from leanbrain.optbench.protocol.rules import load_rules
-from leanbrain.optbench.suite import planning
+from leanbrain.optbench.suite import cells, planning
 from leanbrain.optbench.suite.costs import Costs
-from leanbrain.optbench.suite.suite import (
-    Suite,
-    data_digest,
-    find_optimizers,
-    read_workload,
-)
+from leanbrain.optbench.suite.digests import data_digest
+from leanbrain.optbench.suite.suite import Suite, find_optimizers
+from leanbrain.optbench.suite.workload_file import read_workload
 
 ROOT = Path(__file__).resolve().parents[3]
 OPTIMIZERS = ROOT / "hparams" / "optimizers"
@@ -179,7 +176,7 @@ def test_target_seeds_repeat_the_best_point(suite):
     trials = planning.plan_target_seeds(suite, Costs(), best)
     assert len(trials) == 3 * suite.rules.target.seeds
     for t in trials:
-        name = planning.target_name(t.config["workload"], t.config["variant"])
+        name = cells.target_name(t.config["workload"], t.config["variant"])
         assert t.config["hyperparameters"] == best[name]["hyperparameters"]
     assert len(set(keys(trials, "seed"))) == len(trials)
 
@@ -281,15 +278,15 @@ def test_places_on_this_machine_are_not_hashed(suite, targets):
 
 def test_other_code_is_another_trial(suite, targets, monkeypatch):
     (first, *_) = planning.plan_scores(suite, Costs(), targets)
-    monkeypatch.setattr(planning, "code_digest", lambda: "other")
+    monkeypatch.setattr(cells, "code_digest", lambda: "other")
     (second, *_) = planning.plan_scores(suite, Costs(), targets)
     assert first.digest != second.digest
 
 
 def test_seeds_are_the_same_in_every_process():
     # Python's own hash of a text would be another one in each.
-    assert planning.paired_seed("score", "toy", None, 1, 2) == 1329549095
-    assert planning.paired_seed("score", "toy", None, 2, 1) != 1329549095
+    assert cells.paired_seed("score", "toy", None, 1, 2) == 1329549095
+    assert cells.paired_seed("score", "toy", None, 2, 1) != 1329549095
 
 
 def test_costs_become_estimates_and_limits(suite, targets):

@@ -13,7 +13,8 @@ from leanbrain.checks import UserError, check_known
 from leanbrain.experiments.backends import Backend, LocalPool
 from leanbrain.optbench.optimizers.building import first_line
 from leanbrain.optbench.protocol.rules import load_rules
-from leanbrain.optbench.suite.suite import Suite, find_optimizers, read_workload
+from leanbrain.optbench.suite.suite import Suite, find_optimizers
+from leanbrain.optbench.suite.workload_file import read_workload
 
 __all__ = ["SuiteFile", "load_suite"]
 

@@ -17,6 +17,7 @@ from leanbrain.optbench.protocol.targets import (
     pick_best_point,
 )
 from leanbrain.optbench.suite import planning
+from leanbrain.optbench.suite.cells import target_name
 from leanbrain.optbench.suite.costs import Costs
 from leanbrain.optbench.suite.suite import Suite
 
@@ -94,7 +95,7 @@ def set_targets(stages: Stages) -> dict[str, dict[str, Any]]:
     Returns
     -------
     dict
-        Name of a target (`planning.target_name`) -> "target" and where it
+        Name of a target (`cells.target_name`) -> "target" and where it
         comes from; what `targets.write_targets` writes.
 
     Raises
@@ -176,7 +177,7 @@ def published_targets(suite: Suite) -> dict[str, dict[str, Any]]:
                     f"`targets` of {workload.path} must have {key}, got "
                     f"{list(workload.targets)}."
                 )
-            name = planning.target_name(workload.path, variant)
+            name = target_name(workload.path, variant)
             found[name] = {
                 **demands[name],
                 "target": workload.targets[key],
@@ -190,7 +191,7 @@ def _by_target(rows: Rows) -> dict[str, Rows]:
     groups: dict[str, Rows] = {}
     for row in rows:
         config = row["config"]
-        name = planning.target_name(config["workload"], config["variant"])
+        name = target_name(config["workload"], config["variant"])
         groups.setdefault(name, []).append(row)
     return groups
 
@@ -198,7 +199,7 @@ def _by_target(rows: Rows) -> dict[str, Rows]:
 def _demands(suite: Suite) -> dict[str, dict[str, Any]]:
     """Name of a target -> what it must have been set for."""
     return {
-        planning.target_name(workload.path, variant): {
+        target_name(workload.path, variant): {
             "data": suite.data_of(workload),
             "metric": workload.metric,
             "total_steps": workload.total_steps,
