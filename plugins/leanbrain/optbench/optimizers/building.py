@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from leanbrain.checks import UserError
-from leanbrain.optbench.trials.refusals import needs_closure
+from leanbrain.optbench.optimizers.closures import needs_closure
 
 if TYPE_CHECKING:
     from leanbrain.optbench.optimizers.specs import OptimizerSpec

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import inspect
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from leanbrain.checks import UserError
+from leanbrain.optbench.optimizers.closures import needs_closure
 
 if TYPE_CHECKING:
     import speechbrain as sb
 
-__all__ = ["OptimizerError", "check_brain", "needs_closure", "only_optimizer"]
+__all__ = ["OptimizerError", "check_brain", "only_optimizer"]
 
 
 class OptimizerError(RuntimeError):
@@ -93,31 +93,3 @@ def only_optimizer(brain: sb.Brain) -> torch.optim.Optimizer:
             "SpeechBrain does not pass; it cannot be benchmarked."
         )
     return optimizer
-
-
-def needs_closure(optimizer: Any) -> bool:
-    """Whether the step of an optimizer demands an argument.
-
-    Arguments
-    ---------
-    optimizer : torch.optim.Optimizer
-        Any.
-
-    Returns
-    -------
-    bool
-        True for LBFGS, for instance.
-
-    Example
-    -------
-    >>> needs_closure(torch.optim.LBFGS([torch.zeros(1)]))
-    True
-    >>> needs_closure(torch.optim.SGD([torch.zeros(1)], lr=0.1))
-    False
-    """
-    parameters = inspect.signature(optimizer.step).parameters.values()
-    return any(
-        x.default is inspect.Parameter.empty
-        and x.kind in (x.POSITIONAL_ONLY, x.POSITIONAL_OR_KEYWORD)
-        for x in parameters
-    )
