@@ -1,4 +1,4 @@
-"""Optimizers whose step calls the loss again, which SpeechBrain's loop cannot."""
+"""Optimizers whose step calls the loss again, as no loop of SpeechBrain does."""
 
 from __future__ import annotations
 
