@@ -1,4 +1,4 @@
-"""Optimizers whose step calls the loss again, as no loop of SpeechBrain does."""
+"""Optimizers whose step evaluates the loss again, by a closure."""
 
 from __future__ import annotations
 
