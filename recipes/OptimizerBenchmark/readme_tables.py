@@ -30,6 +30,7 @@ from leanbrain.optbench.report.ratios import ends_of
 
 FOLDER = Path(__file__).resolve().parent
 RESULTS = FOLDER / "results"
+MEASURED = FOLDER.parents[1] / "tests" / "benchmarks" / "results"
 READMES = (FOLDER / "README.md", FOLDER.parents[1] / "README.md")
 
 
@@ -176,11 +177,45 @@ def seconds(row):
     return text if int(row["counts"]) else f"({text})"
 
 
+def checks():
+    """What was measured of the benchmark itself, as Markdown."""
+    own, aa, swap = (
+        read_json(MEASURED / f"{x}.json") for x in ("optbench", "aa", "swap")
+    )
+    overhead = 100 * max(own["overhead_share"].values())
+    swapped = round(swap["share"] * swap["n"])
+    return "\n".join(
+        [
+            f"- The CPU tier, {own['trials']} trials, took "
+            f"{own['minutes']:.1f} minutes on {own['host']['cores']} cores, "
+            f"{own['actual_over_estimate']['all']:.2f} of what was estimated "
+            "before the start.",
+            f"- Of {own['repeats']['trials']} trials that were run again, "
+            f"{own['repeats']['different']} differed in any value.",
+            "- Clock, audit and records take at most "
+            f"{overhead:.1f} % of a step.",
+            f"- A/A test: AdamW was called different from itself (other "
+            "points and seeds) in "
+            f"{100 * aa['called_different']['all']:.1f} % of "
+            f"{aa['repeats']} comparisons.",
+            f"- The swap works on {swapped} of {swap['n']} recipe files of "
+            "SpeechBrain that name an optimizer of torch (commit "
+            f"{swap['speechbrain_commit'][:8]}), for each of "
+            f"{', '.join(swap['optimizers'])}.",
+        ]
+    )
+
+
+MAKERS = {"checks": checks}
+
+
 def filled(text):
     """A README's text with every table of a benchmark made anew."""
 
     def table(match):
         name = match.group(2)
+        if name in MAKERS:
+            return f"{match.group(1)}{MAKERS[name]()}\n{match.group(3)}"
         if not (RESULTS / f"{name}.csv").is_file():
             return match.group(0)
         return f"{match.group(1)}{table_of(name)}\n{match.group(3)}"
