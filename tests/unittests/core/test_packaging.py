@@ -25,6 +25,9 @@ TARGETS = [
     "doctest",
     "format",
     "bench",
+    "bench-nmf",
+    "bench-optimizers",
+    "slurm",
     "clean",
 ]
 
@@ -179,7 +182,7 @@ def read_calls(folder):
 def test_make_alone_lists_every_target_and_installs_nothing(checkout):
     done = make(checkout, "PYTHON=./python-good")
     assert done.returncode == 0
-    assert re.findall(r"^  (\w+) ", done.stdout, re.M) == TARGETS
+    assert re.findall(r"^  ([\w-]+) ", done.stdout, re.M) == TARGETS
     assert not (checkout / ".venv").exists()
 
 
@@ -253,7 +256,9 @@ def test_failed_install_is_tried_again(checkout):
 # ---------------------------------------------------- continuous integration
 
 
-def test_ci_runs_make_check_and_nothing_else(repo_root, tmp_path):
+def test_ci_installs_slurm_runs_make_check_and_nothing_else(
+    repo_root, tmp_path
+):
     script = repo_root / ".ci" / "run"
     assert os.access(script, os.X_OK)
     (tmp_path / "make").write_text('#!/bin/sh\necho "$PWD|$*|$(cat)"\n')
@@ -266,7 +271,7 @@ def test_ci_runs_make_check_and_nothing_else(repo_root, tmp_path):
         capture_output=True,
         text=True,
     )
-    assert done.stdout == f"{repo_root}|check|\n"
+    assert done.stdout == f"{repo_root}|slurm|\n{repo_root}|check|\n"
     assert done.returncode == 0
 
 

@@ -175,7 +175,7 @@ def test_a_clear_lead_is_called_one():
     pair = {"adamw": (1.0, 0.001), "other": (3.0, 0.001)}
     found = findings(fake.fake_rows(pair, faults=False))
     assert found.order == ("other", "adamw")
-    assert "Against adamw, it is faster than adamw: ratio" in verdict(found)
+    assert ". It is faster than adamw: ratio" in verdict(found)
     assert "tie" not in verdict(found)
     (_, row) = differences(found)
     assert row[-1] == "faster"
