@@ -31,7 +31,11 @@ from leanbrain.optbench.report.ratios import ends_of
 FOLDER = Path(__file__).resolve().parent
 RESULTS = FOLDER / "results"
 MEASURED = FOLDER.parents[1] / "tests" / "benchmarks" / "results"
-READMES = (FOLDER / "README.md", FOLDER.parents[1] / "README.md")
+READMES = (
+    FOLDER / "README.md",
+    FOLDER / "CPU" / "README.md",
+    FOLDER.parents[1] / "README.md",
+)
 
 
 def keep(name, root):
@@ -206,7 +210,19 @@ def checks():
     )
 
 
-MAKERS = {"checks": checks}
+def warmup():
+    """How much the Conformer needs warm-up, as Markdown."""
+    lines = []
+    for rate, x in read_json(MEASURED / "warmup.json")["rates"].items():
+        lines.append(
+            f"- Rate {rate}: median error {x['median_with']:.0f} % with and "
+            f"{x['median_without']:.0f} % without warm-up, better with it in "
+            f"{x['better_with']} of {x['pairs']} pairs."
+        )
+    return "\n".join(lines)
+
+
+MAKERS = {"checks": checks, "warmup": warmup}
 
 
 def filled(text):

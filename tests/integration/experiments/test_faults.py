@@ -27,6 +27,7 @@ def test_a_killed_worker_is_replaced(functions, root, launch, gate, processes):
     processes.kill(worker)
     # The trial does not go on without its worker, and is claimed again.
     processes.wait_until(lambda: not processes.alive(runner))
+    assert not processes.alive(worker)
     again, _, replacement = gate.wait_for(3)[2]
     assert again == first and replacement not in (worker, other)
     gate.open()

@@ -258,13 +258,14 @@ def test_features_are_computed_once(load, recipe, monkeypatch):
 def test_yaml_loads_without_data(recipe):
     """Nothing is read or synthesised before it is asked for."""
     for name, variant in cases(recipe):
-        load_workload(
+        workload = load_workload(
             recipe,
             f"hparams/{name}.yaml",
             seed=0,
             data_folder="/nowhere",
             variant=variant,
         )
+        assert "splits" not in vars(workload.data)
 
 
 @pytest.mark.parametrize(

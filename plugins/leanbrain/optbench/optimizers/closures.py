@@ -3,9 +3,36 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
 from typing import Any
 
-__all__ = ["needs_closure"]
+import torch
+
+__all__ = ["loss_of", "needs_closure"]
+
+
+def loss_of(closure: Callable[[], Any] | None) -> Any:
+    """Evaluates the closure of a step, if there is one.
+
+    Arguments
+    ---------
+    closure : callable | None
+        Computes loss and gradients anew.
+
+    Returns
+    -------
+    float | None
+        The loss.
+
+    Example
+    -------
+    >>> loss_of(lambda: 2.0), loss_of(None)
+    (2.0, None)
+    """
+    if closure is None:
+        return None
+    with torch.enable_grad():
+        return closure()
 
 
 def needs_closure(optimizer: Any) -> bool:
@@ -23,7 +50,6 @@ def needs_closure(optimizer: Any) -> bool:
 
     Example
     -------
-    >>> import torch
     >>> needs_closure(torch.optim.LBFGS([torch.zeros(1)]))
     True
     >>> needs_closure(torch.optim.SGD([torch.zeros(1)], lr=0.1))

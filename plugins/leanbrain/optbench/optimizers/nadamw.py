@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from leanbrain.checks import UserError, check_fraction
+from leanbrain.optbench.optimizers.closures import loss_of
 
 __all__ = ["NAdamW"]
 
@@ -95,10 +96,7 @@ class NAdamW(torch.optim.Optimizer):
         float | None
             The loss, if there is a closure.
         """
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
+        loss = loss_of(closure)
         for group in self.param_groups:
             for bundle in self._bundles(group["params"]).values():
                 self._update(bundle, group)

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from leanbrain.checks import UserError
+from leanbrain.optbench.optimizers.closures import loss_of
 
 __all__ = ["MuonAdamW", "bare_step"]
 
@@ -126,10 +127,7 @@ class MuonAdamW(torch.optim.Optimizer):
         float | None
             The loss, if there is a closure.
         """
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
+        loss = loss_of(closure)
         for group in self.param_groups:
             matrices = [p for p in group["params"] if p.ndim == 2]
             others = [p for p in group["params"] if p.ndim != 2]

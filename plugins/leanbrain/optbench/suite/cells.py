@@ -93,11 +93,13 @@ class Cell:
 
     @property
     def seed(self) -> int:
+        """The seed of all optimizers here."""
         return paired_seed(
             self.kind, self.workload.name, self.variant, self.study, self.trial
         )
 
     def find(self, targets: Targets) -> Mapping[str, Any]:
+        """Returns the entry of its target."""
         return targets[target_name(self.workload.path, self.variant)]
 
 
