@@ -1,5 +1,6 @@
 """The CTC recipe as its users run it: command lines on a small corpus."""
 
+import importlib
 import json
 import os
 import shutil
@@ -14,6 +15,7 @@ import soundfile
 import torch
 
 from leanbrain.dataio.manifests import COLUMNS, write_manifest
+from leanbrain.masking.maskset import MaskSet
 
 TINY = {
     "lstm_neurons": 8,
@@ -135,32 +137,158 @@ def test_dense_and_adaptive_write_their_results(dense, adaptive):
         assert result["sparsity"] == pytest.approx(sparsity, abs=1e-3)
         assert set(result["cer"]) == {"en", "fr"}
         assert result["seconds"] > 0 and result["host"]["cores"] >= 1
-    log = (adaptive / "train_log.txt").read_text()
-    assert "mean_cer" in log
+        log = (folder / "train_log.txt").read_text()
+        last = log.strip().splitlines()[-1]
+        assert f"valid mean_cer: {result['valid_cer']:.2f}" in last
+
+
+def test_edits_of_utterances_add_up_to_the_error_rates(dense, adaptive):
+    for folder in (dense, adaptive):
+        rates = json.loads((folder / "result.json").read_text())["cer"]
+        found = json.loads((folder / "utterances.json").read_text())
+        assert found.keys() == rates.keys()
+        for lang, rows in found.items():
+            assert sorted(rows) == [f"{lang}-test-{i}" for i in range(3)]
+            edits, length = (
+                sum(column) for column in zip(*rows.values(), strict=True)
+            )
+            assert length == 9
+            assert 100 * edits / length == pytest.approx(rates[lang])
+
+
+def test_masks_and_their_numbers_are_kept(dense, adaptive):
+    result = json.loads((adaptive / "result.json").read_text())
+    masks = MaskSet.load(adaptive / "masks.pt")
+    assert result["method"] == "adaptive"
+    assert result["target_weights"] == masks.numel()
+    assert result["union_density"] == masks.union_density()
+    assert result["overlap"]["pathways"] == ["en", "fr"]
+    assert result["overlap"]["matrix"][0][1] == masks.overlap("en", "fr") < 1
+    for pathway, densities in result["density"].items():
+        for name, density in densities.items():
+            assert density == masks.density(pathway, name)
+    other = json.loads((dense / "result.json").read_text())
+    assert other["method"] == "dense" and not other["density"]
+    assert other["target_weights"] == masks.numel()
+    assert not (dense / "masks.pt").exists()
+
+
+def test_flops_are_those_of_full_batches(dense, adaptive):
+    """By hand for the dense model; fewer for a sparse one."""
+    flops = json.loads((dense / "result.json").read_text())["flops"]
+    frames, size = 301, TINY["lstm_neurons"]  # 3 s, a frame per 10 ms
+    convolutions = (151 * 20 * 64 + 76 * 10 * 32 * 64) * 9
+    inputs = (10 * 32, 2 * size, 2 * size)
+    lstm = sum(76 * 2 * 4 * size * (i + size) for i in inputs)
+    output = 76 * 2 * size * 96
+    assert frames // 4 + 1 == 76
+    expected = 20 * 6 * (convolutions + lstm + output)
+    assert flops == pytest.approx(expected, rel=1e-9)
+    sparse = json.loads((adaptive / "result.json").read_text())["flops"]
+    assert 0.3 * flops < sparse < 0.95 * flops
 
 
 def test_fixed_masks_never_change(recipe, corpus, dense, tmp_path):
     out = tmp_path / "run"
-    done = run(
-        recipe, "fixed.yaml", corpus, out, dense_checkpoint=dense / "save"
-    )
+    options = {"dense_checkpoint": dense / "save", "method": "one_shot"}
+    done = run(recipe, "pruned.yaml", corpus, out, **options)
     assert done.returncode == 0, done.stderr[-2000:]
     lines = (out / "history.jsonl").read_text().splitlines()
     updates = [x for x in map(json.loads, lines) if x["kind"] == "update"]
     assert [x["step"] for x in updates] == [0]
-    assert updates[0]["overlap"] == [[1.0, 1.0], [1.0, 1.0]]
+    assert updates[0]["overlap"] == [[1.0]]
     result = json.loads((out / "result.json").read_text())
+    assert result["method"] == "one_shot"
     assert result["sparsity"] == pytest.approx(0.7, abs=1e-3)
+
+
+def test_masks_of_one_run_are_trained_by_another(
+    recipe, corpus, dense, tmp_path
+):
+    """IMP on English, then fixed pathways that learn from the dense model."""
+    options = {
+        "dense_checkpoint": dense / "save",
+        "method": "imp",
+        "pruning": "{sparsity: 0.8, rounds: 1}",
+        "languages": "[en]",
+        "subset": True,
+    }
+    done = run(recipe, "pruned.yaml", corpus, tmp_path / "imp", **options)
+    assert done.returncode == 0, done.stderr[-2000:]
+    # The last of 2 x 10 steps was the tenth of its round: the learning rate
+    # is not zero yet, as it would be with one schedule for both.
+    (group,) = final_state(tmp_path / "imp")["optimizer"]["param_groups"]
+    assert group["lr"] == pytest.approx(0.001 / 18)
+    found = tmp_path / "imp" / "masks.pt"
+    options = {
+        "dense_checkpoint": dense / "save",
+        "method": "fixed_pathways",
+        "pruning": f"{{sparsity: 0.8, initial_masks: {found}}}",
+        "distillation_weight": 0.5,
+    }
+    done = run(recipe, "pruned.yaml", corpus, tmp_path / "fixed", **options)
+    assert done.returncode == 0, done.stderr[-2000:]
+    masks = MaskSet.load(tmp_path / "fixed" / "masks.pt")
+    assert masks.pathways == ("en", "fr")
+    theirs = MaskSet.load(found)
+    for pathway in masks.pathways:
+        for name in masks.shapes:
+            mine = masks.get(pathway, name)
+            assert torch.equal(mine, theirs.get("all", name))
+
+
+@pytest.fixture
+def distillation(recipe, monkeypatch):
+    monkeypatch.syspath_prepend(recipe)
+    return importlib.import_module("distillation")
+
+
+def test_divergence_is_that_of_real_frames(distillation):
+    torch.manual_seed(0)
+    student, teacher = torch.randn(2, 2, 4, 3, dtype=torch.float64)
+    log_p, log_q = student.log_softmax(-1), teacher.log_softmax(-1)
+    lens = torch.tensor([1.0, 0.5])
+    frames = [(0, 0), (0, 1), (0, 2), (0, 3), (1, 0), (1, 1)]
+    by_hand = 0.0
+    for b, t in frames:
+        ratio = log_q[b, t] - log_p[b, t]
+        by_hand += float((log_q[b, t].exp() * ratio).sum()) / len(frames)
+    found = distillation.frame_divergence(log_p, log_q, lens)
+    assert float(found) == pytest.approx(by_hand, rel=1e-12)
+    log_p[1, 2:] = float("nan")  # padding
+    assert float(distillation.frame_divergence(log_p, log_q, lens)) == found
+
+
+def test_a_teacher_stays_as_it_was(distillation):
+    torch.manual_seed(0)
+    encoder = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.Dropout(0.9))
+    output = torch.nn.Linear(4, 7)
+    teacher = distillation.Teacher(encoder, output)
+    feats = torch.randn(2, 5, 3)
+    first = teacher(feats, 6)
+    assert first.shape == (2, 5, 6) and not first.requires_grad
+    assert torch.allclose(first.exp().sum(-1), torch.ones(2, 5))
+    for parameter in (*encoder.parameters(), *output.parameters()):
+        parameter.data.zero_()
+    assert torch.equal(teacher(feats, 6), first)
+    assert encoder.training and output.weight.requires_grad
 
 
 def test_kill_9_in_mid_epoch_and_the_same_command_again(
     recipe, corpus, dense, adaptive, tmp_path
 ):
-    """Weights, masks, moments and random numbers: equal to a straight run."""
+    """Weights, masks, moments and random numbers: equal to a straight run.
+
+    That of pathways.yaml: naming the method instead makes no difference.
+    """
     out = tmp_path / "run"
-    options = {"dense_checkpoint": dense / "save", "ckpt_interval_steps": 3}
+    options = {
+        "dense_checkpoint": dense / "save",
+        "ckpt_interval_steps": 3,
+        "method": "adaptive",
+    }
     process = subprocess.Popen(
-        command(recipe, "pathways.yaml", corpus, out, **options),
+        command(recipe, "pruned.yaml", corpus, out, **options),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
@@ -172,7 +300,7 @@ def test_kill_9_in_mid_epoch_and_the_same_command_again(
     process.wait()
     assert list(out.glob("save/CKPT*")), "no checkpoint was seen in time"
     assert not (out / "result.json").exists()
-    done = run(recipe, "pathways.yaml", corpus, out, **options)
+    done = run(recipe, "pruned.yaml", corpus, out, **options)
     assert done.returncode == 0, done.stderr[-2000:]
     assert_equal(final_state(out), final_state(adaptive))
     a, b = ((f / "history.jsonl").read_text() for f in (out, adaptive))
@@ -203,6 +331,33 @@ def test_a_language_without_a_pathway_is_named(recipe, corpus, dense, tmp_path):
 def test_a_manifest_language_that_no_pathway_names(recipe, corpus, tmp_path):
     done = run(recipe, "dense.yaml", corpus, tmp_path / "run", languages="[en]")
     assert_one_sentence(done, "`languages`", "fr")
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"method": "lab"}, ("`method`", "lap, lsp, lth", "'lab'")),
+        (
+            {"method": "lap", "pruning": "{sparsty: 0.8}"},
+            ("sparsty", "sparsity", "lap.yaml"),
+        ),
+        (
+            {"method": "lap", "distillation_weight": 0.1},
+            ("`distillation_weight`", "`dense_checkpoint`", "0.1"),
+        ),
+    ],
+    ids=["method", "setting", "teacher"],
+)
+def test_what_no_method_has_is_named(recipe, corpus, tmp_path, options, words):
+    done = run(
+        recipe,
+        "pruned.yaml",
+        corpus,
+        tmp_path / "run",
+        dense_checkpoint=False,
+        **options,
+    )
+    assert_one_sentence(done, *words)
 
 
 def test_gradient_accumulation_is_refused(recipe, corpus, tmp_path):
@@ -250,7 +405,7 @@ def test_a_start_from_another_model_is_refused(recipe, corpus, dense, tmp_path):
         dense_checkpoint=dense / "save",
         lstm_neurons=4,
     )
-    assert_one_sentence(done, "`dense_checkpoint`", "lstm_neurons")
+    assert_one_sentence(done, "`dense_checkpoint`", "same model", "lstm")
 
 
 def test_a_loss_that_is_never_finite_names_the_batch(recipe, corpus, tmp_path):

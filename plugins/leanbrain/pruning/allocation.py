@@ -14,7 +14,7 @@ from torch import Size, Tensor
 from leanbrain.checks import UserError, check_fraction, check_int
 from leanbrain.pruning.topk import top_counts
 
-__all__ = ["apportion", "erk", "global_", "keep_total", "per_layer"]
+__all__ = ["apportion", "bounds", "erk", "global_", "keep_total", "per_layer"]
 
 
 def keep_total(numel: int, sparsity: float) -> int:
@@ -163,7 +163,8 @@ def global_(
     >>> global_(scores, 0.5, min_keep=0)
     {'a': 2, 'b': 0}
     """
-    total, low = _bounds(_shapes(saliency), sparsity, min_keep)
+    sizes = {name: shape.numel() for name, shape in _shapes(saliency).items()}
+    total, low = bounds(sizes, sparsity, min_keep)
     free, kept = list(low), dict[str, int]()
     while True:
         found = top_counts(saliency, total - sum(kept.values()), names=free)
@@ -230,6 +231,47 @@ def apportion(
     return parts
 
 
+def bounds(
+    sizes: Mapping[str, int], sparsity: float, min_keep: int
+) -> tuple[int, dict[str, int]]:
+    """Returns the total to keep and the least for every tensor.
+
+    Arguments
+    ---------
+    sizes : Mapping[str, int]
+        Name -> number of weights.
+    sparsity : float
+        Removed share of all weights together, in [0, 1).
+    min_keep : int
+        The least that a tensor keeps (all of it if it is smaller).
+
+    Returns
+    -------
+    tuple
+        `keep_total` of all weights, and name -> least keep-count.
+
+    Raises
+    ------
+    UserError
+        If a setting is out of its range or `min_keep` exceeds the total.
+
+    Example
+    -------
+    >>> bounds({"a": 10, "b": 1}, 0.5, 2)
+    (6, {'a': 2, 'b': 1})
+    """
+    min_keep = check_int("min_keep", min_keep, low=0)
+    total = keep_total(sum(sizes.values()), sparsity)
+    low = {name: min(min_keep, size) for name, size in sizes.items()}
+    if sum(low.values()) > total:
+        raise UserError(
+            f"`min_keep` must let sparsity {sparsity:g} be reached: "
+            f"{len(sizes)} tensors may keep {total} weights in all, "
+            f"got {min_keep} for each."
+        )
+    return total, low
+
+
 def _shapes(saliency: Mapping[str, Tensor]) -> dict[str, Size]:
     """Reads the shapes, once: a mapping may compute its tensors when asked."""
     return {name: tensor.shape for name, tensor in saliency.items()}
@@ -242,24 +284,7 @@ def _solve(
     shares: Sequence[int],
 ) -> dict[str, int]:
     """Splits the total of a sparsity by shares."""
-    total, low = _bounds(shapes, sparsity, min_keep)
-    sizes = [shape.numel() for shape in shapes.values()]
-    parts = apportion(total, shares, list(low.values()), sizes)
-    return dict(zip(shapes, parts, strict=True))
-
-
-def _bounds(
-    shapes: Mapping[str, Size], sparsity: float, min_keep: int
-) -> tuple[int, dict[str, int]]:
-    """Returns the total to keep and the least for every tensor."""
-    min_keep = check_int("min_keep", min_keep, low=0)
     sizes = {name: shape.numel() for name, shape in shapes.items()}
-    total = keep_total(sum(sizes.values()), sparsity)
-    low = {name: min(min_keep, size) for name, size in sizes.items()}
-    if sum(low.values()) > total:
-        raise UserError(
-            f"`min_keep` must let sparsity {sparsity:g} be reached: "
-            f"{len(sizes)} tensors may keep {total} weights in all, "
-            f"got {min_keep} for each."
-        )
-    return total, low
+    total, low = bounds(sizes, sparsity, min_keep)
+    parts = apportion(total, shares, list(low.values()), list(sizes.values()))
+    return dict(zip(shapes, parts, strict=True))

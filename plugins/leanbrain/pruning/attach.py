@@ -18,6 +18,7 @@ from leanbrain.pruning.checkpoints import CHECKPOINT_NAME
 if TYPE_CHECKING:
     import speechbrain as sb
 
+    from leanbrain.pruning.focal import FocalWeights
     from leanbrain.pruning.pruner import AdaptivePruner
 
 __all__ = ["attach", "register"]
@@ -40,6 +41,8 @@ def attach(pruner: AdaptivePruner, brain: sb.Brain) -> None:
     if brain.checkpointer is not None:
         register(pruner, brain.checkpointer)
     _wrap_optimizers(pruner, brain)
+    if pruner.loss_weights is not None:
+        _wrap_losses(pruner.loss_weights, pruner, brain)
     _wrap_batches(pruner, brain)
     _wrap_stages(pruner, brain)
 
@@ -78,6 +81,24 @@ def _wrap_optimizers(pruner: AdaptivePruner, brain: sb.Brain) -> None:
 
     brain.init_optimizers = wrapped_init_optimizers
     brain.optimizers_step = wrapped_optimizers_step
+
+
+def _wrap_losses(
+    weights: FocalWeights, pruner: AdaptivePruner, brain: sb.Brain
+) -> None:
+    from speechbrain import Stage
+
+    compute_objectives = brain.compute_objectives
+
+    def wrapped_compute_objectives(
+        predictions: Any, batch: Any, stage: Any
+    ) -> Any:
+        loss = compute_objectives(predictions, batch, stage)
+        if stage != Stage.TRAIN or pruner.pathway is None:
+            return loss
+        return weights.weigh(pruner.pathway, loss)
+
+    brain.compute_objectives = wrapped_compute_objectives
 
 
 def _wrap_batches(pruner: AdaptivePruner, brain: sb.Brain) -> None:

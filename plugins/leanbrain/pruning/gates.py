@@ -35,6 +35,8 @@ class GradientGate:
         Device -> what masks tensors there; the switch's own.
     keep_dense : bool
         True leaves the gradients as they are: masked weights learn too.
+    freeze : bool
+        True makes them zero: no weight learns, whatever the observer does.
     """
 
     def __init__(
@@ -45,11 +47,13 @@ class GradientGate:
         observe: Callable[[str, str, torch.Tensor], None],
         blenders: Mapping[torch.device, Blender],
         keep_dense: bool = False,
+        freeze: bool = False,
     ) -> None:
         self.masks = masks
         self.pathway = pathway
         self.observe = observe
         self.keep_dense = keep_dense
+        self.freeze = freeze
         self.blenders = blenders
         self._handles = [
             t.parameter.register_hook(self._hook(t.name)) for t in targets
@@ -61,6 +65,8 @@ class GradientGate:
             if pathway is None:
                 return None
             self.observe(pathway, name, gradient)
+            if self.freeze:
+                return torch.zeros_like(gradient)
             if self.keep_dense:
                 return None
             # Not in place: autograd may hand one tensor to several leaves.

@@ -6,14 +6,19 @@ from typing import Any
 
 import torch
 
-from leanbrain.checks import UserError
-from leanbrain.pruning.tracking import TrackedScore
+from leanbrain.checks import UserError, check_callable
+from leanbrain.pruning.scores import Magnitude
 
 __all__ = ["Gathering"]
 
 
 class Gathering:
-    """Three roles of scores, of which some are averages of gradients.
+    """Three roles of scores, of which some learn from gradients.
+
+    A score is any object with ``value(pathway, name, weight)``,
+    ``state_dict`` and ``load_state_dict``. One whose ``wants_gradient`` is
+    True is shown every dense gradient of the turn and has ``observe``,
+    ``knows``, ``seen``, ``reduce`` and ``reset`` as well, as `TrackedScore`.
 
     Arguments
     ---------
@@ -21,8 +26,9 @@ class Gathering:
         What is worth keeping.
     growth : score or None
         What is worth reviving.
-    first_saliency : score
-        What is worth keeping in the first masks of a pathway.
+    first_saliency : score or None
+        What is worth keeping in the first masks of a pathway; None if those
+        are given.
     """
 
     ROLES = ("saliency", "growth", "first_saliency")
@@ -32,7 +38,44 @@ class Gathering:
         self.growth = growth
         self.first_saliency = first_saliency
 
-    def tracked(self, first: bool | None = None) -> list[TrackedScore]:
+    @classmethod
+    def of(
+        cls, saliency: Any, growth: Any, first_saliency: Any, initial: Any
+    ) -> Gathering:
+        """The scores as a user names them.
+
+        Arguments
+        ---------
+        saliency : score or None
+            None: magnitude.
+        growth : score or None
+            As for the constructor.
+        first_saliency : score or None
+            None: `saliency`, if there are no first masks.
+        initial : callable or None
+            What gives the first masks, if they need no score.
+
+        Returns
+        -------
+        Gathering
+
+        Raises
+        ------
+        UserError
+            If first masks are given and a score for them too.
+        """
+        saliency = saliency or Magnitude()
+        if initial is None:
+            return cls(saliency, growth, first_saliency or saliency)
+        check_callable("initial", initial)
+        if first_saliency is not None:
+            raise UserError(
+                "`initial` must be null where `first_saliency` is set, got "
+                "both."
+            )
+        return cls(saliency, growth, None)
+
+    def tracked(self, first: bool | None = None) -> list[Any]:
         """The gradient scores, each once.
 
         Arguments
@@ -43,15 +86,30 @@ class Gathering:
 
         Returns
         -------
-        list of TrackedScore
+        list of scores
         """
         roles = {
             True: (self.first_saliency,),
             False: (self.saliency, self.growth),
             None: (self.saliency, self.growth, self.first_saliency),
         }[first]
-        found = {id(s): s for s in roles if isinstance(s, TrackedScore)}
+        found = {id(s): s for s in roles if _wants_gradient(s)}
         return list(found.values())
+
+    def blind(self, pathway: str) -> bool:
+        """Whether growth needs gradients and has seen none of a pathway."""
+        wants = _wants_gradient(self.growth)
+        return wants and not self.growth.seen(pathway)
+
+    @staticmethod
+    def usable(score: Any, pathway: str, name: str) -> Any:
+        """A gradient score that saw nothing of a weight gives way to magnitude.
+
+        Layer drop and branches of a single language leave gradients out.
+        """
+        if _wants_gradient(score) and not score.knows(pathway, name):
+            return Magnitude()
+        return score
 
     def observe(
         self,
@@ -60,10 +118,15 @@ class Gathering:
         name: str,
         weight: torch.Tensor,
         gradient: torch.Tensor,
-    ) -> None:
-        """Takes in a dense, unscaled gradient of a micro-batch."""
-        for score in self.tracked(first):
+    ) -> bool:
+        """Takes in a dense gradient of a micro-batch; whether one was needed.
+
+        The gradient is unscaled.
+        """
+        tracked = self.tracked(first)
+        for score in tracked:
             score.observe(pathway, name, weight, gradient)
+        return bool(tracked)
 
     def seen(self, first: bool, pathway: str, otherwise: int) -> int:
         """Batches seen by the least informed score; `otherwise` if none."""
@@ -81,20 +144,17 @@ class Gathering:
             score.reset(*pathway)
 
     def state_dict(self) -> dict[str, Any]:
-        """States of the gradient scores by role."""
-        return {
+        """States of the scores by role, of those that have one."""
+        states = {
             role: getattr(self, role).state_dict()
             for role in self.ROLES
-            if isinstance(getattr(self, role), TrackedScore)
+            if getattr(self, role) is not None
         }
+        return {role: state for role, state in states.items() if state}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continues from ``state_dict``."""
-        own = [
-            role
-            for role in self.ROLES
-            if isinstance(getattr(self, role), TrackedScore)
-        ]
+        own = list(self.state_dict())
         if sorted(own) != sorted(state):
             raise UserError(
                 "A pruning run must be continued with the scores that it "
@@ -103,3 +163,8 @@ class Gathering:
             )
         for role in own:
             getattr(self, role).load_state_dict(state[role])
+
+
+def _wants_gradient(score: Any) -> bool:
+    """Whether a score is to be shown gradients; None is no score."""
+    return bool(getattr(score, "wants_gradient", False))

@@ -66,6 +66,17 @@ class PrunedOptimizer:
                 "`opt_class` pruning must have a single pathway (attach the "
                 f"pruner to the Brain for more), got {len(pruner.pathways)}."
             )
+        for setting in ("rewind", "loss_weights"):
+            if getattr(pruner, setting) is not None:
+                raise UserError(
+                    f"`opt_class` pruning must be without `{setting}` (attach "
+                    "the pruner to the Brain for it)."
+                )
+        if not pruner.train_weights:
+            raise UserError(
+                "`opt_class` pruning must train the weights (attach the "
+                "pruner to the Brain for `train_weights: False`)."
+            )
         self.pruner = pruner
         pruner.manage(modules)
         if checkpointer is not None:

@@ -28,12 +28,19 @@ class PruningPlan:
     heal : float
         Share of the run at its end in which masks stay as they are, in
         [0, 1); `begin` + `heal` is below 1.
+    rounds : int
+        Parts of equal length that are trained as runs of their own, as
+        iterative pruning does; steps that a whole number of parts leaves over
+        are trained at the end, with the masks as they are.
 
     Example
     -------
     >>> plan = PruningPlan(lambda progress: 0.8 * progress, 100, 0.0, 0.5)
     >>> plan.end_step, plan.sparsity(25), plan.sparsity(80)
     (50, 0.4, 0.8)
+    >>> plan = PruningPlan(lambda progress: 0.5, 100, heal=0.0, rounds=4)
+    >>> [plan.schedule_step(step) for step in (0, 20, 25, 99)]
+    [0, 80, 0, 96]
     """
 
     def __init__(
@@ -42,6 +49,7 @@ class PruningPlan:
         total_steps: int,
         begin: float = 0.0,
         heal: float = 0.25,
+        rounds: int = 1,
     ) -> None:
         self.schedule = check_callable("schedule", schedule)
         self.total_steps = check_int("total_steps", total_steps, low=1)
@@ -53,10 +61,17 @@ class PruningPlan:
             raise UserError(
                 f"`begin` + `heal` must be below 1, got {begin} + {heal}."
             )
-        self.begin_step = round(begin * self.total_steps)
-        self.end_step = max(
-            self.begin_step + 1, round((1 - heal) * self.total_steps)
-        )
+        self.rounds = check_int("rounds", rounds, low=1)
+        if self.rounds > self.total_steps:
+            raise UserError(
+                "`rounds` must be at most `total_steps`, got "
+                f"{self.rounds} of {self.total_steps}."
+            )
+        self.round_length = self.total_steps // self.rounds
+        # Whole rounds only: stairs of the schedule fall on their ends.
+        steps = self.round_length * self.rounds
+        self.begin_step = round(begin * steps)
+        self.end_step = max(self.begin_step + 1, round((1 - heal) * steps))
 
     def progress(self, step: int) -> float:
         """Share of the pruning phase that is done after ``step`` steps."""
@@ -66,6 +81,47 @@ class PruningPlan:
     def sparsity(self, step: int) -> float:
         """Planned sparsity after ``step`` steps."""
         return float(self.schedule(self.progress(step)))
+
+    def schedule_step(self, step: int) -> int:
+        """The step that a learning-rate schedule over all steps is set to.
+
+        With one round the step itself. With more, each round runs through
+        the whole schedule, so much the faster.
+        """
+        if self.rounds == 1:
+            return step
+        done = min(step // self.round_length, self.rounds - 1)
+        within = (step - done * self.round_length) * self.rounds
+        return min(within, self.total_steps)
+
+    def check_fits(self, interval: int, fixed: bool, learns: bool) -> None:
+        """Refuses settings of a pruner that this plan does not go with.
+
+        Arguments
+        ---------
+        interval : int
+            Optimizer steps between updates.
+        fixed : bool
+            Whether masks stay as they begin.
+        learns : bool
+            Whether weights are trained.
+        """
+        if fixed and not self.is_constant():
+            raise UserError(
+                "`schedule` must be constant when `update` is null, got "
+                f"{self.schedule(0.0)} at the start and {self.schedule(1.0)} "
+                "at the end."
+            )
+        if self.rounds > 1 and self.round_length % interval:
+            raise UserError(
+                f"`interval` must divide a round of {self.round_length} "
+                f"steps, got {interval}."
+            )
+        if not learns and self.begin_step:
+            raise UserError(
+                "`begin` must be 0 when `train_weights` is False, got masks "
+                f"from step {self.begin_step} on."
+            )
 
     def is_constant(self) -> bool:
         """Whether the sparsity at both ends is the same."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -10,16 +9,13 @@ import torch
 
 from leanbrain.checks import UserError, check_callable
 from leanbrain.pruning import allocation as allocations
+from leanbrain.pruning.adapting import freeze, update_masks
 from leanbrain.pruning.checkpoints import warn_if_sparse
 from leanbrain.pruning.gathering import Gathering
 from leanbrain.pruning.plan import PruningPlan
-from leanbrain.pruning.ranks import (
-    agree_on_digest,
-    is_distributed,
-    sum_over_ranks,
-)
-from leanbrain.pruning.scores import Magnitude
-from leanbrain.pruning.selection import MaskSelector
+from leanbrain.pruning.ranks import sum_over_ranks
+from leanbrain.pruning.saving import load_state, state_of
+from leanbrain.pruning.selection import Initial, MaskSelector
 from leanbrain.pruning.training import PathwayTraining
 from leanbrain.pruning.turns import Turns
 from leanbrain.pruning.updates import prune_only
@@ -27,11 +23,11 @@ from leanbrain.pruning.updates import prune_only
 if TYPE_CHECKING:
     import speechbrain as sb
 
+    from leanbrain.pruning.focal import FocalWeights
     from leanbrain.pruning.monitor import PruningMonitor
+    from leanbrain.pruning.rewinding import Rewind
 
 __all__ = ["AdaptivePruner"]
-
-logger = logging.getLogger(__name__)
 
 
 class AdaptivePruner(PathwayTraining):
@@ -67,17 +63,29 @@ class AdaptivePruner(PathwayTraining):
     first_saliency : Score, optional
         Score of the first masks; default: ``saliency``. One that needs
         gradients lets a pathway stay dense until its first turn is over.
+    initial : callable, optional
+        First masks themselves in its place, see ``initial.MasksFromFiles``.
     allocation : callable
-        Sparsity -> keep-count per parameter, see ``allocation``.
-    begin, heal : float
-        Share of the run before the first masks, and with frozen masks at the
-        end; their sum must be below 1.
+        Sparsity -> keep-count per parameter, see ``MaskSelector``.
+    begin, heal, rounds
+        See ``PruningPlan``. With more than one round, `interval` must divide
+        the length of a round, so that updates fall on the ends of rounds.
     take_turns, min_batches
         See ``Turns``.
+    observe_steps : int, optional
+        Gradients are looked at in that many steps at the end of a turn only;
+        default: in all of them. With 1, training costs what RigL's does.
     train_dormant : bool
         True trains masked weights too (dense gradients).
+    train_weights : bool
+        False leaves the weights as they are: only masks and parameters that
+        are not pruned learn. `begin` must be 0 then.
     keep_dormant : bool
         True revives weights with their last value, False with zero.
+    rewind : Rewind, optional
+        Puts back an early model after every update that took weights away.
+    loss_weights : FocalWeights, optional
+        Weighs the training loss of a batch by its pathway.
     include, exclude, groups
         See ``select_targets``.
     monitor : PruningMonitor, optional
@@ -100,43 +108,61 @@ class AdaptivePruner(PathwayTraining):
         saliency: Any = None,
         growth: Any = None,
         first_saliency: Any = None,
+        initial: Initial | None = None,
         allocation: Callable[..., dict[str, int]] = allocations.per_layer,
         begin: float = 0.0,
         heal: float = 0.25,
+        rounds: int = 1,
         take_turns: bool = True,
         min_batches: int = 1,
+        observe_steps: int | None = None,
         train_dormant: bool = False,
+        train_weights: bool = True,
         keep_dormant: bool = True,
+        rewind: Rewind | None = None,
+        loss_weights: FocalWeights | None = None,
         include: Sequence[str] = ("*",),
         exclude: Sequence[str] | None = None,
         groups: Mapping[str, Sequence[str]] | None = None,
         monitor: PruningMonitor | None = None,
     ) -> None:
-        self.plan = PruningPlan(schedule, total_steps, begin, heal)
-        if update is None and not self.plan.is_constant():
-            raise UserError(
-                "`schedule` must be constant when `update` is null, got "
-                f"{schedule(0.0)} at the start and {schedule(1.0)} at the end."
-            )
+        self.plan = PruningPlan(schedule, total_steps, begin, heal, rounds)
         super().__init__(
-            pathways, pathway_of, train_dormant, include, exclude, groups
+            pathways,
+            pathway_of,
+            train_dormant,
+            train_weights,
+            include,
+            exclude,
+            groups,
         )
         self.update = update
-        saliency = saliency or Magnitude()
-        self.scores = Gathering(saliency, growth, first_saliency or saliency)
+        self.scores = Gathering.of(saliency, growth, first_saliency, initial)
+        self.initial = initial
         self.allocation = check_callable("allocation", allocation)
         self.turns = Turns(
             self.pathways,
             interval,
             together=not take_turns,
             min_batches=min_batches,
+            observe_steps=observe_steps,
         )
+        self.plan.check_fits(
+            self.turns.interval, update is None, self.train_weights
+        )
+        self.rewind = rewind
+        self.loss_weights = loss_weights
         self.keep_dormant = bool(keep_dormant)
+        if not (self.keep_dormant or self.train_weights):
+            raise UserError(
+                "`keep_dormant` must be True when `train_weights` is False, "
+                "got False: revived weights would change."
+            )
         self.monitor = monitor
         self.step = 0
         self.settled: set[str] = set()  # pathways that have their first masks
         self.frozen = False
-        self._gathering_first = False
+        self.gathering_first = False
 
     # -- connecting ---------------------------------------------------------
 
@@ -168,6 +194,8 @@ class AdaptivePruner(PathwayTraining):
     ) -> None:
         """Chooses the parameters and takes them over, still dense."""
         super().manage(modules)
+        if self.rewind is not None:
+            self.rewind.connect(modules, self.plan.total_steps)
         self.selector = MaskSelector(
             self.targets,
             self.masks,
@@ -176,6 +204,7 @@ class AdaptivePruner(PathwayTraining):
             self.scores,
             self.allocation,
             self.train_dormant,
+            self.initial,
         )
 
     # -- when ---------------------------------------------------------------
@@ -183,130 +212,72 @@ class AdaptivePruner(PathwayTraining):
     @property
     def started(self) -> bool:
         """Whether masks are at work, or being gathered for."""
-        return bool(self.settled) or self._gathering_first
+        return bool(self.settled) or self.gathering_first
 
     def start(self) -> None:
         """Takes the parameters as they are now and sets the first masks."""
+        self._remember()
         if self.started or self.step < self.plan.begin_step:
             return
         warn_if_sparse(self.targets)
         self.switch.adopt()
         self.turns.begin(self.step)
-        self._gathering_first = True
+        self.gathering_first = True
         if not self.scores.tracked(first=True):
-            self._update(self.pathways)
+            update_masks(self, self.pathways)
         if self.update is None and self.settled:
-            self._freeze()
+            freeze(self)
 
     def observe(self, pathway: str, name: str, dense: torch.Tensor) -> None:
         """Gathers scores from a dense gradient, if it is the pathway's turn."""
-        if self.frozen or pathway not in self.turns.gathering():
+        if self.frozen or not self.turns.observes(pathway, self.step):
             return
         scale = self.loss_scale()
         unscaled = dense if scale == 1.0 else dense / scale
         theta = self.switch.dense(name)
         first = pathway not in self.settled
-        self.scores.observe(first, pathway, name, theta, unscaled)
+        if self.scores.observe(first, pathway, name, theta, unscaled):
+            self._dense_gradient = True
 
     def finish_step(self) -> None:
         """Counts a real step and updates masks; parameters are at rest."""
         if not self.take_step():
             return
         self.step += 1
+        self._remember()
         if not self.started:
             self.start()
         if not self.started or self.frozen:
             return
         if self.step >= self.plan.end_step:
-            self._freeze()
+            freeze(self)
             return
         due = self.turns.due(self.step, self._seen)
         if due:
-            self._update(due)
+            update_masks(self, due)
 
     def _seen(self, pathway: str) -> int:
         first = pathway not in self.settled
         seen = self.scores.seen(first, pathway, self.turns.min_batches)
         return sum_over_ranks(seen, self.device)
 
+    def _remember(self) -> None:
+        if self.rewind is not None:
+            self.rewind.take(self.step, self.switch if self.started else None)
+
     def note_loss(self, step: int, pathway: str, loss: Any) -> None:
-        """Passes the training loss of a batch on to the monitor."""
+        """Passes the training loss of a batch on to the monitor, unweighed."""
+        if self.loss_weights is not None and self.loss_weights.last is not None:
+            loss = self.loss_weights.last
         if self.monitor is not None:
             self.monitor.note_loss(step, pathway, float(loss))
-
-    # -- mask updates -------------------------------------------------------
-
-    def _update(self, due: Sequence[str], final: bool = False) -> None:
-        """New masks for some pathways, at the sparsity of the plan."""
-        before = self.masks.clone()
-        progress = 1.0 if final else self.plan.progress(self.step)
-        sparsity = float(self.plan.schedule(progress))
-        for pathway in due:
-            first = pathway not in self.settled
-            if not final and not self.scores.seen(first, pathway, 1):
-                logger.warning(
-                    "No batch of %s was seen in its turn: pruned by saliency "
-                    "alone at step %d.",
-                    pathway,
-                    self.step,
-                )
-            self.scores.reduce(pathway not in self.settled, pathway)
-            if pathway not in self.settled:
-                self.selector.first(pathway, sparsity)
-            elif final:
-                self.selector.finish(pathway, sparsity)
-            else:
-                self.selector.adapt(pathway, sparsity, progress)
-            self.settled.add(pathway)
-            self.scores.reset(pathway)
-        self.selector.revive(before.union(), self.owners, self.keep_dormant)
-        self.switch.refresh()
-        if is_distributed():
-            agree_on_digest(self.masks.digest())
-        if self.monitor is not None:
-            self.monitor.on_update(
-                self.step, due, before, self.masks, self.targets, sparsity
-            )
-
-    def _freeze(self) -> None:
-        """The last update: final counts by saliency; masks stay from here."""
-        unsettled = [p for p in self.pathways if p not in self.settled]
-        if unsettled:
-            logger.warning(
-                "No batch of %s was seen in time: pruned by saliency alone.",
-                ", ".join(unsettled),
-            )
-        if self.update is not None or unsettled:
-            self._update(self.pathways, final=True)
-        self.frozen = True
-        self.scores.reset()
 
     # -- saving -------------------------------------------------------------
 
     def state_dict(self) -> dict[str, Any]:
         """Everything beyond the parameters that a resumed run needs."""
-        return {
-            "step": self.step,
-            "settled": sorted(self.settled),
-            "gathering_first": self._gathering_first,
-            "frozen": self.frozen,
-            "turns": self.turns.state_dict(),
-            "masks": self.masks.state_dict(),
-            "dormant": self.switch.dormant() if self.started else {},
-            "scores": self.scores.state_dict(),
-            "monitor": self.monitor.state_dict() if self.monitor else {},
-        }
+        return state_of(self)
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continues from ``state_dict``; the parameters are loaded before."""
-        self.masks.load_state_dict(state["masks"])
-        self.step = state["step"]
-        self.settled = set(state["settled"])
-        self._gathering_first = state["gathering_first"]
-        self.frozen = state["frozen"]
-        self.turns.load_state_dict(state["turns"])
-        self.scores.load_state_dict(state["scores"])
-        if self.started:
-            self.switch.load_dormant(state["dormant"])
-        if self.monitor is not None and state["monitor"]:
-            self.monitor.load_state_dict(state["monitor"])
+        load_state(self, state)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -11,15 +12,16 @@ from leanbrain.masking.maskset import MaskSet
 from leanbrain.masking.packing import count_bits, unpack
 from leanbrain.masking.switch import PathwaySwitch
 from leanbrain.masking.targets import Target
+from leanbrain.pruning.allocation import apportion
 from leanbrain.pruning.gathering import Gathering
+from leanbrain.pruning.initial import check_masks
 from leanbrain.pruning.regrowth import reset_moments
-from leanbrain.pruning.scores import Magnitude
-from leanbrain.pruning.tracking import TrackedScore
 from leanbrain.pruning.updates import prune_only, reselect
 
 __all__ = ["MaskSelector"]
 
 Rule = Callable[..., torch.Tensor]
+Initial = Callable[[str, Sequence[Target]], Mapping[str, torch.Tensor]]
 
 
 class MaskSelector:
@@ -34,9 +36,14 @@ class MaskSelector:
     scores : Gathering
         What is worth keeping, worth reviving, and worth keeping at first.
     allocation : callable
-        (saliency, sparsity) -> keep-count per parameter.
+        (saliency, sparsity) -> keep-count per parameter. One that has a
+        parameter `growth` is given `growth`, the scores of what is not active
+        (active entries at -1; None if nothing grows), `active`, the counts
+        at present (None for first masks), and `progress` too.
     train_dormant : bool
         Whether masked weights learn: then they compete in the allocation.
+    initial : callable or None
+        (pathway, targets) -> its first masks, in place of a score.
     """
 
     def __init__(
@@ -48,23 +55,62 @@ class MaskSelector:
         scores: Gathering,
         allocation: Callable[..., dict[str, int]],
         train_dormant: bool,
+        initial: Initial | None = None,
     ) -> None:
         self.targets, self.masks, self.switch = targets, masks, switch
         self.update = update
         self.scores = scores
         self.allocation = allocation
         self.train_dormant = train_dormant
+        self.initial = initial
+        self._told_growth = _has_parameter(allocation, "growth")
+
+    def renew(
+        self,
+        pathway: str,
+        sparsity: float,
+        progress: float,
+        first: bool = False,
+        final: bool = False,
+    ) -> None:
+        """Sets the next masks of a pathway and forgets what led to them.
+
+        Arguments
+        ---------
+        pathway : str
+            Which one.
+        sparsity : float
+            The share of its weights that is removed then.
+        progress : float
+            Share of the pruning phase that is over.
+        first : bool
+            Whether it has no masks yet.
+        final : bool
+            Whether they are its last.
+        """
+        self.scores.reduce(first, pathway)
+        if first:
+            self.first(pathway, sparsity)
+        elif final:
+            self.finish(pathway, sparsity)
+        else:
+            self.adapt(pathway, sparsity, progress)
+        self.scores.reset(pathway)
 
     def first(self, pathway: str, sparsity: float) -> None:
-        """The first masks: the best of all weights, by the first saliency."""
-        score = self.scores.first_saliency
-        self._apply(pathway, score, sparsity, 0.0, reselect)
+        """The first masks: those given, or the best by the first saliency."""
+        if self.initial is None:
+            score = self.scores.first_saliency
+            self._apply(pathway, score, sparsity, 0.0, reselect, first=True)
+            return
+        masks = self.initial(pathway, self.targets)
+        check_masks(pathway, masks, self.targets, sparsity)
+        for target in self.targets:
+            self.masks.set(pathway, target.name, masks[target.name])
 
     def adapt(self, pathway: str, sparsity: float, progress: float) -> None:
         """An update by the rule; without gradients seen, pruning alone."""
-        blind = isinstance(
-            self.scores.growth, TrackedScore
-        ) and not self.scores.growth.seen(pathway)
+        blind = self.scores.blind(pathway)
         rule = prune_only if blind or self.update is None else self.update
         score = self.scores.saliency
         self._apply(pathway, score, sparsity, progress, rule)
@@ -81,25 +127,30 @@ class MaskSelector:
         sparsity: float,
         progress: float,
         rule: Rule,
+        first: bool = False,
     ) -> None:
         plain = getattr(rule, "func", rule)  # YAML gives partials
         only_active = plain is prune_only or not (
             self.train_dormant or plain is reselect
         )
-        ranked = _Scores(self, score, pathway, only_active)
-        keep = self.allocation(ranked, sparsity)
-        values = _Scores(self, score, pathway, False)
         grows = rule is self.update and self.scores.growth is not None
+        told: dict[str, Any] = {}
+        if self._told_growth:
+            fresh = _Scores(self, self.scores.growth, pathway, False)
+            told = {
+                "growth": fresh if grows else None,
+                "active": None if first else self._active(pathway),
+                "progress": progress,
+            }
+        ranked = _Scores(self, score, pathway, True if only_active else None)
+        keep = self.allocation(ranked, sparsity, **told)
+        if plain is prune_only:
+            keep = _within(keep, self._active(pathway))
+        values = _Scores(self, score, pathway)
+        growths = _Scores(self, self.scores.growth, pathway)
         for target in self.targets:
             name = target.name
-            theta = self.switch.dense(name)
-            growth = (
-                _usable(self.scores.growth, pathway, name).value(
-                    pathway, name, theta
-                )
-                if grows
-                else None
-            )
+            growth = growths[name] if grows else None
             old = self.masks.get(pathway, name)
             new = rule(old, values[name], growth, keep[name], progress)
             self.masks.set(pathway, name, new)
@@ -109,6 +160,11 @@ class MaskSelector:
                     f"The mask of {name} must keep {keep[name]} weights, got "
                     f"{kept}."
                 )
+
+    def _active(self, pathway: str) -> dict[str, int]:
+        """How many weights of each parameter a pathway keeps now."""
+        names = [target.name for target in self.targets]
+        return {name: self.masks.count(pathway, [name]) for name in names}
 
     @torch.no_grad()
     def revive(
@@ -147,21 +203,31 @@ class MaskSelector:
                 )
 
 
-def _usable(score: Any, pathway: str, name: str) -> Any:
-    """A gradient score that saw nothing of a weight gives way to magnitude.
+def _within(keep: dict[str, int], active: dict[str, int]) -> dict[str, int]:
+    """Keep-counts of the same total that no parameter's active ones exceed.
 
-    Layer drop and branches of a single language leave gradients out.
+    Shares by largest remainder are not monotone: a parameter's count may rise
+    by one although the total falls.
     """
-    if isinstance(score, TrackedScore) and not score.knows(pathway, name):
-        return Magnitude()
-    return score
+    high = [active[name] for name in keep]
+    total, low = sum(keep.values()), [0] * len(keep)
+    parts = apportion(total, list(keep.values()), low, high)
+    return dict(zip(keep, parts, strict=True))
 
 
 class _Scores(Mapping[str, torch.Tensor]):
-    """Scores computed when asked for: never all of them in memory."""
+    """Scores computed when asked for: never all of them in memory.
+
+    With `active` only entries that are active (True) or are not (False) keep
+    their score, the others are at -1.
+    """
 
     def __init__(
-        self, selector: MaskSelector, score: Any, pathway: str, active: bool
+        self,
+        selector: MaskSelector,
+        score: Any,
+        pathway: str,
+        active: bool | None = None,
     ) -> None:
         self.selector, self.score = selector, score
         self.pathway, self.active = pathway, active
@@ -169,15 +235,25 @@ class _Scores(Mapping[str, torch.Tensor]):
 
     def __getitem__(self, name: str) -> torch.Tensor:
         theta = self.selector.switch.dense(name)
-        score = _usable(self.score, self.pathway, name)
+        score = self.selector.scores.usable(self.score, self.pathway, name)
         value: torch.Tensor = score.value(self.pathway, name, theta)
+        if self.active is None:
+            return value
+        hidden = self.selector.masks.get(self.pathway, name)
         if self.active:
-            kept = self.selector.masks.get(self.pathway, name)
-            value = value.masked_fill(kept.logical_not_(), -1.0)
-        return value
+            hidden.logical_not_()
+        return value.masked_fill(hidden, -1.0)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.names)
 
     def __len__(self) -> int:
         return len(self.names)
+
+
+def _has_parameter(function: Callable[..., Any], name: str) -> bool:
+    """Whether a function takes an argument of this name."""
+    try:
+        return name in inspect.signature(function).parameters
+    except ValueError:  # some built-in functions have no signature
+        return False

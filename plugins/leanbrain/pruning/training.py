@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -12,6 +12,7 @@ from leanbrain.masking.maskset import MaskSet
 from leanbrain.masking.switch import PathwaySwitch
 from leanbrain.masking.targets import select_targets
 from leanbrain.pruning.batches import check_pathways, language_of
+from leanbrain.pruning.flops import CostMeter
 from leanbrain.pruning.gates import GradientGate
 from leanbrain.pruning.ranks import union_names
 
@@ -32,6 +33,8 @@ class PathwayTraining:
         single pathway the batch is not looked at.
     train_dormant : bool
         True trains masked weights too (dense gradients).
+    train_weights : bool
+        False leaves the target weights as they are; other parameters learn.
     include, exclude, groups
         See ``select_targets``.
     """
@@ -41,6 +44,7 @@ class PathwayTraining:
         pathways: Sequence[str],
         pathway_of: Callable[[Any], str] | None,
         train_dormant: bool,
+        train_weights: bool,
         include: Sequence[str],
         exclude: Sequence[str] | None,
         groups: Mapping[str, Sequence[str]] | None,
@@ -48,13 +52,23 @@ class PathwayTraining:
         self.pathways = check_pathways(pathways)
         self.pathway_of = pathway_of or language_of
         self.train_dormant = bool(train_dormant)
+        self.train_weights = bool(train_weights)
+        if self.train_dormant and not self.train_weights:
+            raise UserError(
+                "`train_dormant` must be False when `train_weights` is False, "
+                "got True."
+            )
         self.include, self.exclude, self.groups = include, exclude, groups
         self.loss_scale: Callable[[], float] = lambda: 1.0
         self.owners: dict[str, torch.optim.Optimizer] = {}
+        self.optimizers: list[torch.optim.Optimizer] = []
         single = len(self.pathways) == 1
         self._pathway: str | None = self.pathways[0] if single else None
         self._window: set[str] = set()
         self._stepped = False
+        self.cost = CostMeter()
+        self._dense_gradient = False
+        self._densities: tuple[Any, dict[str, float]] = (None, {})
 
     # -- what a subclass decides --------------------------------------------
 
@@ -64,7 +78,10 @@ class PathwayTraining:
         raise TypeError(f"{type(self).__name__} must define `started`.")
 
     def observe(self, pathway: str, name: str, dense: torch.Tensor) -> None:
-        """Sees every dense gradient before it is masked."""
+        """Sees every dense gradient before it is masked.
+
+        Sets `_dense_gradient` if it makes use of it.
+        """
 
     # -- connecting ---------------------------------------------------------
 
@@ -99,12 +116,14 @@ class PathwayTraining:
             observe=self.observe,
             blenders=self.switch.blenders,
             keep_dense=self.train_dormant,
+            freeze=not self.train_weights,
         )
 
     def watch(self, optimizer: torch.optim.Optimizer) -> int:
         """Registers the step hooks; returns how many targets it owns."""
         owned = {id(p) for g in optimizer.param_groups for p in g["params"]}
         names = [t.name for t in self.targets if id(t.parameter) in owned]
+        self.optimizers.append(optimizer)
         if names:
             self.owners.update(dict.fromkeys(names, optimizer))
             optimizer.register_step_pre_hook(self._before_step)
@@ -156,6 +175,11 @@ class PathwayTraining:
         """Gradients were zeroed: no pathway has contributed any more."""
         self._window.clear()
 
+    @property
+    def pathway(self) -> str | None:
+        """The pathway of the batch at work, if there is one."""
+        return self._pathway
+
     # -- optimizer steps ----------------------------------------------------
 
     def _before_step(self, optimizer: Any, *_: Any) -> None:
@@ -173,9 +197,16 @@ class PathwayTraining:
                     "With several pathways a batch must make one optimizer "
                     "step, got another one without a pathway's gradients."
                 )
-            self.switch.commit(None if self.train_dormant else names)
+            self.switch.commit(self._learning(names))
+            self._measure(names)
         if _really_stepped(optimizer):
             self._stepped = True
+
+    def _learning(self, window: Iterable[str]) -> Iterable[str] | None:
+        """The pathways whose weights a step may move; None for all weights."""
+        if self.train_dormant:
+            return None
+        return window if self.train_weights else ()
 
     @property
     def stepped(self) -> bool:
@@ -186,7 +217,26 @@ class PathwayTraining:
         """Closes the window; whether weights really moved since last asked."""
         self.forget_window()
         stepped, self._stepped = self._stepped, False
+        if stepped:
+            _, density = self._densities
+            dense = self._dense_gradient or self.train_dormant
+            self.cost.on_step(density, dense)
+        self._dense_gradient = False
         return stepped
+
+    def _measure(self, window: set[str]) -> None:
+        """Notes the mean density of each parameter in a step's pathways."""
+        key = (self.masks.version, frozenset(window))
+        if key == self._densities[0]:
+            return
+        self._densities = (
+            key,
+            {
+                name: sum(self.masks.density(p, [name]) for p in window)
+                / len(window)
+                for name in self.masks.shapes
+            },
+        )
 
     @property
     def device(self) -> torch.device:

@@ -31,6 +31,10 @@ class Turns:
         Batches of a pathway below which its turn goes on.
     patience : int
         Intervals after which a turn ends in any case.
+    observe_steps : int, optional
+        Optimizer steps at the end of a turn in which gradients are looked at;
+        all of them by default. A turn that is longer than its interval, since
+        its pathway was not seen, looks until its end.
 
     Example
     -------
@@ -50,12 +54,18 @@ class Turns:
         together: bool = False,
         min_batches: int = 1,
         patience: int = 10,
+        observe_steps: int | None = None,
     ) -> None:
         self.pathways = tuple(pathways)
         self.interval = check_int("interval", interval, low=1)
         self.together = bool(together)
         self.min_batches = check_int("min_batches", min_batches, low=0)
         self.patience = check_int("patience", patience, low=1)
+        self.observe_steps = (
+            self.interval
+            if observe_steps is None
+            else check_int("observe_steps", observe_steps, low=1)
+        )
         self.current = 0
         self.since = 0
 
@@ -68,6 +78,12 @@ class Turns:
         if self.together:
             return self.pathways
         return (self.pathways[self.current],)
+
+    def observes(self, pathway: str, step: int) -> bool:
+        """Whether a pathway's gradients are looked at after ``step`` steps."""
+        if pathway not in self.gathering():
+            return False
+        return self.since + self.interval - step <= self.observe_steps
 
     def due(self, step: int, seen: Callable[[str], int]) -> tuple[str, ...]:
         """The pathways to update after ``step``; moves on to the next turn.

@@ -7,17 +7,18 @@ entry with the lowest index is kept (or grown).
 
 import math
 
-import torch
 from torch import Tensor
 
-from leanbrain.checks import UserError, check_fraction, check_int
+from leanbrain.checks import UserError, check_fraction
+from leanbrain.pruning._update_checks import check_growth, check_keep
 from leanbrain.pruning.schedules import clamp_progress
-from leanbrain.pruning.topk import check_rankable, count_true, top_mask
+from leanbrain.pruning.topk import count_true, top_mask
 
 __all__ = [
     "cos_decay",
     "drop_and_grow",
     "prune_only",
+    "replace_dropped",
     "reselect",
     "top_mask",
 ]
@@ -57,11 +58,12 @@ def prune_only(
 
     Example
     -------
+    >>> import torch
     >>> mask = torch.tensor([True, True, True, False])
     >>> prune_only(mask, torch.tensor([3.0, 1.0, 2.0, 9.0]), None, 2, 0.0)
     tensor([ True, False,  True, False])
     """
-    keep = _check(mask, saliency, keep)
+    keep = check_keep(mask, saliency, keep)
     active = count_true(mask)
     if keep > active:
         raise UserError(
@@ -108,11 +110,12 @@ def reselect(
 
     Example
     -------
+    >>> import torch
     >>> mask = torch.tensor([True, True, True, False])
     >>> reselect(mask, torch.tensor([3.0, 1.0, 2.0, 9.0]), None, 2, 0.0)
     tensor([ True, False, False,  True])
     """
-    keep = _check(mask, saliency, keep)
+    keep = check_keep(mask, saliency, keep)
     return top_mask(saliency, keep)
 
 
@@ -166,6 +169,7 @@ def drop_and_grow(
 
     Example
     -------
+    >>> import torch
     >>> mask = torch.tensor([True, True, False, False])
     >>> saliency = torch.tensor([3.0, 1.0, 0.0, 0.0])
     >>> growth = torch.tensor([0.0, 9.0, 1.0, 2.0])
@@ -173,18 +177,82 @@ def drop_and_grow(
     tensor([ True, False, False,  True])
     """
     drop_fraction = check_fraction("drop_fraction", drop_fraction)
-    keep = _check(mask, saliency, keep)
-    if growth is None:
-        raise UserError(
-            "`growth` must be a tensor of scores for drop_and_grow, got None."
-        )
-    _check_scores("growth", growth, mask)
+    keep = check_keep(mask, saliency, keep)
+    growth = check_growth("drop_and_grow", growth, mask)
     active = count_true(mask)
     wanted = round(drop_fraction * cos_decay(progress) * keep)
     grown = min(wanted, mask.numel() - active)
     survivors = min(keep - grown, active)
     result = top_mask(saliency, survivors, among=mask)
     result |= top_mask(growth, keep - survivors, among=~mask)
+    return result
+
+
+def replace_dropped(
+    mask: Tensor,
+    saliency: Tensor,
+    growth: Tensor | None,
+    keep: int,
+    progress: float,
+    *,
+    drop_fraction: float = 0.3,
+) -> Tensor:
+    """Drops a share of the active weights, then grows others up to `keep`.
+
+    Unlike in `drop_and_grow` the share is that of the active weights, so
+    that a tensor whose `keep` rises grows more than it drops: for counts
+    that differ from update to update, those of `by_gradient` for one. Where
+    `keep` is below what stays, more is dropped and nothing grows.
+
+    Arguments
+    ---------
+    mask : Tensor
+        Bool, any shape; True = active.
+    saliency : Tensor
+        What is worth keeping, in the shape of `mask`, float, no NaN.
+    growth : Tensor | None
+        What is worth growing, likewise; refused if None.
+    keep : int
+        Weights to keep, grown ones included.
+    progress : float
+        Share of the pruning period that is over; clamped to [0, 1].
+    drop_fraction : float
+        Share of the active weights that is dropped at progress 0, in [0, 1].
+
+    Returns
+    -------
+    Tensor
+        New bool mask in the shape of `mask`.
+
+    Raises
+    ------
+    UserError
+        If `growth` is None or a setting or a tensor does not fit.
+
+    Reference
+    ---------
+    Evci et al. (RigL), arXiv 1911.11134, algorithm 1; layer by layer as in
+    GGR, arXiv 2210.14012.
+
+    Example
+    -------
+    >>> import torch
+    >>> mask = torch.tensor([True, True, False, False])
+    >>> saliency = torch.tensor([3.0, 1.0, 0.0, 0.0])
+    >>> growth = torch.tensor([0.0, 9.0, 1.0, 2.0])
+    >>> replace_dropped(mask, saliency, growth, 3, 0.0, drop_fraction=0.5)
+    tensor([ True, False,  True,  True])
+    """
+    drop_fraction = check_fraction("drop_fraction", drop_fraction)
+    keep = check_keep(mask, saliency, keep)
+    growth = check_growth("replace_dropped", growth, mask)
+    active = count_true(mask)
+    dropped = round(drop_fraction * cos_decay(progress) * active)
+    grown = max(keep - (active - dropped), 0)
+    # Where all the others are grown, fewer are dropped.
+    grown = min(grown, mask.numel() - active)
+    result = top_mask(saliency, keep - grown, among=mask)
+    result |= top_mask(growth, grown, among=~mask)
     return result
 
 
@@ -211,27 +279,3 @@ def cos_decay(progress: float) -> float:
     (1.0, 0.5, 0.0)
     """
     return 0.5 * (1.0 + math.cos(math.pi * clamp_progress(progress)))
-
-
-def _check(mask: Tensor, saliency: Tensor, keep: int) -> int:
-    """Checks what every update takes; returns the keep-count."""
-    if mask.dtype != torch.bool:
-        raise UserError(f"`mask` must be a bool tensor, got {mask.dtype}.")
-    _check_scores("saliency", saliency, mask)
-    keep = check_int("keep", keep, low=0)
-    if keep > mask.numel():
-        raise UserError(
-            f"`keep` must be at most the number of weights ({mask.numel()}), "
-            f"got {keep}."
-        )
-    return keep
-
-
-def _check_scores(name: str, scores: Tensor, mask: Tensor) -> None:
-    """Checks that scores fit a mask and can be ranked."""
-    if scores.shape != mask.shape:
-        raise UserError(
-            f"`{name}` must be in the shape of the mask, {tuple(mask.shape)}; "
-            f"got {tuple(scores.shape)}."
-        )
-    check_rankable(name, scores)

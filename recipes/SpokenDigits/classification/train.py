@@ -6,6 +6,7 @@ To run this recipe, do the following:
 > python train.py hparams/nmf.yaml --data_folder <folder of manifests>
 > python train.py hparams/nmf_finetuned.yaml --data_folder <...>
 > python train.py hparams/nmf_noise.yaml --data_folder <...>
+> python train.py hparams/pruned.yaml --method rigl --data_folder <...>
 
 Without --data_folder, digits are synthesised on the spot (see README.md). The
 same command once more continues an interrupted run.
@@ -49,6 +50,7 @@ from features import (  # noqa: E402
 )
 from front_end import draw_front_end, fit_front_end  # noqa: E402
 from hyperpyyaml import load_hyperpyyaml  # noqa: E402
+from sparsity import connect_pruner, pruner_of, sparsity_facts  # noqa: E402
 
 from leanbrain.dataio.loader import make_train_loader  # noqa: E402
 
@@ -106,7 +108,10 @@ class Classifier(sb.Brain):
         self.hparams.random_state.resume()
         self.batch_ids = batch.id
         schedule = self.hparams.lr_annealing
-        schedule.current_step = self.optimizer_step
+        step = self.optimizer_step
+        if self.pruner is not None:
+            step = self.pruner.plan.schedule_step(step)
+        schedule.current_step = step
         schedule(self.optimizer)
 
     def on_stage_start(self, stage, epoch=None):
@@ -137,12 +142,12 @@ class Classifier(sb.Brain):
 
 
 def test_errors(hparams, brain, table, noises):
-    """Errors of the best checkpoint under every condition."""
+    """Errors of the brain's best checkpoint under every condition."""
     total, by_language = {}, {}
     for condition in noises.conditions:
         data = make_dataset(hparams, table, noises, condition)
         brain.evaluate(
-            evaluation_loader(hparams, data, table), min_key="error_percent"
+            evaluation_loader(hparams, data, table), min_key=brain.best_key
         )
         total[condition] = brain.errors.percent()
         by_language[condition] = brain.errors.percent_by_language()
@@ -186,6 +191,10 @@ def make_brain(hparams, run_opts):
             f"{brain.grad_accumulation_factor}."
         )
     brain.front_end = FrontEnd(hparams["compute_features"], brain.device)
+    brain.pruner = pruner_of(hparams)
+    # Masks are final in the last checkpoint, not in one before.
+    brain.best_key = "error_percent" if brain.pruner is None else None
+    connect_pruner(hparams, brain)
     return brain
 
 
@@ -217,9 +226,10 @@ def main(arguments):
         errors = test_errors(hparams, brain, tables["test"], noises)
     draw_front_end(hparams, datasets["valid"], steps)
     net = hparams["net"]
-    best = hparams["checkpointer"].find_checkpoint(min_key="error_percent")
+    best = hparams["checkpointer"].find_checkpoint(min_key=brain.best_key)
     facts = {
         **errors,
+        **sparsity_facts(hparams, brain.pruner, steps),
         "best": {k: best.meta[k] for k in ("error_percent", "step")},
         "steps": steps,
         "train_utterances": len(tables["train"]),

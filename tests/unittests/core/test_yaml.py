@@ -20,6 +20,8 @@ FILL = {
     "pathways": ["en", "fr"],
     "dense_checkpoint": False,
     "lstm_neurons": 8,
+    "method": "lap",
+    "initial_masks": "masks.pt",
 }
 
 
@@ -87,19 +89,47 @@ def test_entry_files_are_short():
         assert len(path.read_text().splitlines()) <= 120, path
 
 
-def test_numbers_of_the_control_equal_those_of_the_method():
-    """fixed.yaml and pathways.yaml differ in the pruning piece alone."""
+def settings_of(path):
+    """Lines of an entry file that are no comments, without its own name."""
+    stem = path.stem if path.stem != "pruned" else "<method>"
+    text = path.read_text().replace(f"/{stem}/<seed>", "/NAME/<seed>")
+    return [x for x in text.splitlines() if x and not x.startswith("#")]
 
-    def lines(name):
-        path = ROOT / "recipes/MultilingualPrompts/ASR/CTC/hparams" / name
-        stem = name.removesuffix(".yaml")
-        text = path.read_text().replace(f"/{stem}/<seed>", "/NAME/<seed>")
-        return [x for x in text.splitlines() if not x.startswith("#")]
 
-    a, b = lines("pathways.yaml"), lines("fixed.yaml")
-    different = [(x, y) for x, y in zip(a, b, strict=False) if x != y]
-    assert len(a) == len(b) and len(different) <= 1
-    assert all("hparams/pruning/" in x for pair in different for x in pair)
+def test_all_methods_train_with_the_same_numbers():
+    """pruned.yaml and pathways.yaml differ in the pruning piece alone."""
+    folder = ROOT / "recipes/MultilingualPrompts/ASR/CTC/hparams"
+    a = settings_of(folder / "pathways.yaml")
+    b = settings_of(folder / "pruned.yaml")
+    start = next(i for i, x in enumerate(a) if x.startswith("pruning:"))
+    del a[start : start + 4]
+    own = ("method:", "pruning:", "distillation_weight: 0.0")
+    assert len([x for x in b if x.startswith(own)]) == len(own)
+    assert [x for x in b if not x.startswith(own)] == a
+
+
+METHODS = sorted((ROOT / "hparams" / "pruning").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", METHODS, ids=lambda p: p.stem)
+def test_every_key_of_a_method_is_used(path):
+    text = path.read_text(encoding="utf-8")
+    keys = re.findall(r"^(\w+):", text, re.M)
+    assert {"total_steps", "pathways", "sparsity", "pruner"} <= set(keys)
+    unused = [k for k in keys if not re.search(rf"<{k}[>\[]", text)]
+    one_mask = ["pathways"] if "pathways: [all]" in text else []
+    assert unused == [*one_mask, "pruner"]
+    if one_mask:
+        assert "pathways: !PLACEHOLDER # not looked at" in text
+
+
+@pytest.mark.parametrize("path", METHODS, ids=lambda p: p.stem)
+def test_a_method_says_what_it_takes(path):
+    """Where it is from, and how many runs it is."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    head = " ".join(x[2:] for x in lines[: lines.index("")])
+    assert re.search(r"(\b[Oo]ne|`rounds` \+ 1) runs?\b", head), head
+    assert "arXiv" in head or path.stem in ("none", "one_shot"), head
 
 
 def test_no_duplicate_keys():

@@ -1,9 +1,12 @@
 """PruningPlan: exact ends, clamped progress, checked settings."""
 
+from functools import partial
+
 import pytest
 
 from leanbrain.checks import UserError
 from leanbrain.pruning.plan import PruningPlan
+from leanbrain.pruning.schedules import geometric
 
 
 def linear(progress):
@@ -33,6 +36,65 @@ def test_constant_is_told_by_the_ends():
     assert not PruningPlan(linear, 10).is_constant()
 
 
+def test_one_round_leaves_the_learning_rate_alone():
+    plan = PruningPlan(linear, 10)
+    assert [plan.schedule_step(s) for s in range(12)] == list(range(12))
+
+
+def test_every_round_runs_through_the_whole_schedule():
+    plan = PruningPlan(linear, 12, heal=0.0, rounds=3)
+    assert plan.round_length == 4
+    steps = [plan.schedule_step(s) for s in range(12)]
+    assert steps == [0, 3, 6, 9] * 3
+
+
+def test_steps_that_rounds_leave_over_are_trained_at_the_end():
+    """Neither a round of their own nor a learning rate below zero."""
+    plan = PruningPlan(linear, 14, heal=0.0, rounds=3)
+    assert plan.end_step == 12
+    assert [plan.schedule_step(s) for s in range(8, 14)] == [
+        0,
+        3,
+        6,
+        9,
+        12,
+        14,
+    ]
+
+
+@pytest.mark.parametrize("total_steps", [12, 100, 1261])
+@pytest.mark.parametrize("parts", [2, 3, 7])
+def test_stairs_of_the_schedule_fall_on_the_ends_of_rounds(total_steps, parts):
+    stairs = partial(geometric, initial=0.0, final=0.8, rounds=parts - 1)
+    plan = PruningPlan(stairs, total_steps, heal=0.0, rounds=parts)
+    rises = [
+        step
+        for step in range(1, total_steps + 1)
+        if plan.sparsity(step) > plan.sparsity(step - 1)
+    ]
+    length = total_steps // parts
+    assert rises == [length * k for k in range(1, parts)]
+    assert plan.sparsity(total_steps) == 0.8
+
+
+@pytest.mark.parametrize(
+    "plan, fit, match",
+    [
+        ({}, (1, True, True), "constant .* got 0.2 at the start and 0.7"),
+        ({"rounds": 4}, (10, False, True), "round of 25 steps, got 10"),
+        ({"begin": 0.1}, (1, False, False), "`begin` must be 0 .* step 10"),
+    ],
+)
+def test_what_does_not_go_with_a_plan_is_refused(plan, fit, match):
+    with pytest.raises(UserError, match=match):
+        PruningPlan(linear, 100, **plan).check_fits(*fit)
+
+
+def test_what_goes_with_a_plan_is_accepted():
+    fixed = PruningPlan(lambda p: 0.5, 100, rounds=4)
+    assert fixed.check_fits(25, fixed=True, learns=False) is None
+
+
 @pytest.mark.parametrize(
     "settings, match",
     [
@@ -43,6 +105,8 @@ def test_constant_is_told_by_the_ends():
         ({"schedule": lambda p: 1.2}, "`sparsity` must be .* got 1.2"),
         ({"schedule": lambda p: p}, "`sparsity` must be .* got 1.0"),
         ({"schedule": 0.5}, "`schedule`"),
+        ({"rounds": 0}, "`rounds` must be an integer >= 1, got 0"),
+        ({"rounds": 101}, "`rounds` must be at most .* got 101 of 100"),
     ],
 )
 def test_settings_are_checked(settings, match):

@@ -14,10 +14,12 @@ from leanbrain.pruning.updates import (
     cos_decay,
     drop_and_grow,
     prune_only,
+    replace_dropped,
     reselect,
 )
 
-UPDATES = [prune_only, reselect, drop_and_grow]
+UPDATES = [prune_only, reselect, drop_and_grow, replace_dropped]
+GROWING = [drop_and_grow, replace_dropped]
 scores = st.lists(st.integers(0, 5), min_size=24, max_size=24)
 masks = st.lists(st.booleans(), min_size=24, max_size=24)
 
@@ -67,6 +69,13 @@ def test_against_the_oracle(
     assert chosen(result) == survivors | new
     assert int(result.sum()) == keep
 
+    result = replace_dropped(*inputs, keep, progress, drop_fraction=drop)
+    stay = len(active) - round(drop * decay * len(active))
+    grown = min(max(keep - stay, 0), len(inactive))
+    survivors = best(saliency, active, keep - grown)
+    assert chosen(result) == survivors | best(growth, inactive, grown)
+    assert int(result.sum()) == keep
+
     result = reselect(*inputs, keep, progress)
     assert chosen(result) == best(saliency, range(size), keep)
 
@@ -103,11 +112,12 @@ def test_equal_scores_drop_the_last_and_grow_the_first():
     assert chosen(result) == {0, 1, 2, 3}
 
 
-def test_dropped_weights_do_not_return_at_once():
+@pytest.mark.parametrize("update", GROWING)
+def test_dropped_weights_do_not_return_at_once(update):
     mask = torch.tensor([True, True, False, False])
     growth = torch.tensor([0.0, 9.0, 1.0, 2.0])
     saliency = torch.tensor([3.0, 1.0, 5.0, 5.0])
-    result = drop_and_grow(mask, saliency, growth, 2, 0.0, drop_fraction=0.5)
+    result = update(mask, saliency, growth, 2, 0.0, drop_fraction=0.5)
     assert chosen(result) == {0, 3}
 
 
@@ -120,6 +130,16 @@ def test_growth_is_limited_by_the_inactive_weights():
     assert chosen(result) == {1, 2, 3}
 
 
+@pytest.mark.parametrize("keep, stays", [(10, 5), (15, 5), (4, 4), (19, 9)])
+def test_the_share_dropped_is_that_of_the_active_weights(keep, stays):
+    mask = torch.arange(20) < 10
+    result = replace_dropped(
+        mask, torch.rand(20), torch.rand(20), keep, 0.0, drop_fraction=0.5
+    )
+    assert int((result & mask).sum()) == stays
+    assert int(result.sum()) == keep
+
+
 def test_all_active_weights_stay_where_more_are_wanted():
     mask = torch.tensor([True, False, False, False])
     growth = torch.tensor([0.0, 1.0, 3.0, 2.0])
@@ -127,15 +147,17 @@ def test_all_active_weights_stay_where_more_are_wanted():
     assert chosen(result) == {0, 2, 3}
 
 
-def test_at_the_end_nothing_is_dropped():
+@pytest.mark.parametrize("update", GROWING)
+def test_at_the_end_nothing_is_dropped(update):
     mask = torch.arange(20) % 2 == 0
-    result = drop_and_grow(mask, torch.rand(20), torch.rand(20), 10, 1.0)
+    result = update(mask, torch.rand(20), torch.rand(20), 10, 1.0)
     assert torch.equal(result, mask)
 
 
-def test_default_drops_three_tenths_at_the_start():
+@pytest.mark.parametrize("update", GROWING)
+def test_default_drops_three_tenths_at_the_start(update):
     mask = torch.arange(40) < 20
-    result = drop_and_grow(mask, torch.rand(40), torch.rand(40), 20, 0.0)
+    result = update(mask, torch.rand(40), torch.rand(40), 20, 0.0)
     assert int((result & ~mask).sum()) == 6
 
 
@@ -168,22 +190,26 @@ def test_prune_only_can_only_shrink():
         prune_only(mask, torch.ones(3), None, 2, 0.0)
 
 
-def test_drop_and_grow_needs_growth():
-    with pytest.raises(UserError, match="`growth` must be .* got None"):
-        drop_and_grow(torch.ones(2) > 0, torch.ones(2), None, 1, 0.0)
+@pytest.mark.parametrize("update", GROWING)
+def test_growing_needs_growth(update):
+    message = f"`growth` must be .* {update.__name__}, got None"
+    with pytest.raises(UserError, match=message):
+        update(torch.ones(2) > 0, torch.ones(2), None, 1, 0.0)
 
 
+@pytest.mark.parametrize("update", GROWING)
 @pytest.mark.parametrize("value", [-0.1, 1.1, math.nan, None])
-def test_drop_fraction_is_checked(value):
-    update = partial(drop_and_grow, drop_fraction=value)
+def test_drop_fraction_is_checked(update, value):
+    update = partial(update, drop_fraction=value)
     with pytest.raises(UserError, match=r"`drop_fraction` must be in \[0, 1\]"):
         update(torch.ones(2) > 0, torch.ones(2), torch.ones(2), 1, 0.0)
 
 
-def test_nan_in_growth_is_refused():
+@pytest.mark.parametrize("update", GROWING)
+def test_nan_in_growth_is_refused(update):
     growth = torch.tensor([math.nan, 1.0])
     with pytest.raises(UserError, match="`growth` must be free of NaN, got 1"):
-        drop_and_grow(torch.ones(2) > 0, torch.ones(2), growth, 1, 0.0)
+        update(torch.ones(2) > 0, torch.ones(2), growth, 1, 0.0)
 
 
 @pytest.mark.parametrize("update", UPDATES)

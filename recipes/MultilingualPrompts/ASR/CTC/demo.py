@@ -30,7 +30,7 @@ FOLDER = Path(__file__).resolve().parent
 RUNS = {
     "dense": "dense.yaml",
     "adaptive": "pathways.yaml",
-    "fixed": "fixed.yaml",
+    "fixed": "pruned.yaml",
 }
 
 
@@ -60,7 +60,7 @@ def budgets(data_folder):
     return demo["seed"], {
         "dense": {} if data_folder else demo["dense"],
         "adaptive": pruned,
-        "fixed": pruned,
+        "fixed": {**pruned, "method": "one_shot"},
     }
 
 

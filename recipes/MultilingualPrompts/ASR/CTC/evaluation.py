@@ -1,4 +1,4 @@
-"""Error rates per language, and the result file that reports are made of."""
+"""Error rates per language and utterance, and the time that training took."""
 
 from pathlib import Path
 
@@ -6,7 +6,6 @@ from speechbrain.utils.distributed import if_main_process
 from speechbrain.utils.metric_stats import ErrorRateStats
 
 from leanbrain.files import read_json, write_json
-from leanbrain.provenance import commit, host_facts, versions
 
 
 class ErrorRates:
@@ -64,6 +63,16 @@ class ErrorRates:
         values = self.summary()["cer"].values()
         return sum(values) / len(values)
 
+    def utterances(self):
+        """{lang: {utterance: [character edits, reference characters]}}."""
+        return {
+            lang: {
+                score["key"]: [score["num_edits"], score["num_ref_tokens"]]
+                for score in stats.scores
+            }
+            for lang, stats in sorted(self.stats["cer"].items())
+        }
+
 
 class Stopwatch:
     """Training seconds of a run, summed over interruptions.
@@ -84,51 +93,3 @@ class Stopwatch:
         if if_main_process():
             write_json(self.path, {"seconds": seconds})
         return seconds
-
-
-def sparsity_of(pruner):
-    """Share of the target weights that no forward pass of a pathway uses."""
-    if pruner is None:
-        return 0.0
-    masks = pruner.masks
-    densities = [masks.density(name) for name in masks.pathways]
-    return 1.0 - sum(densities) / len(densities)
-
-
-def union_sparsity_of(pruner):
-    """Share of the target weights that no pathway uses: the checkpoint's."""
-    return 0.0 if pruner is None else 1.0 - pruner.masks.union_density()
-
-
-def write_result(hparams, rates, steps, seconds):
-    """Writes <output_folder>/result.json.
-
-    Arguments
-    ---------
-    hparams : dict
-        The loaded YAML.
-    rates : dict
-        As ``ErrorRates.summary`` returns them, of the test set.
-    steps : int
-        Optimizer steps done.
-    seconds : float
-        Training time, validation included.
-    """
-    if not if_main_process():
-        return
-    folder = Path(hparams["output_folder"])
-    result = {
-        "sparsity": sparsity_of(hparams["pruner"]),
-        "union_sparsity": union_sparsity_of(hparams["pruner"]),
-        "steps": steps,
-        "seconds": seconds,
-        "cer": rates["cer"],
-        "wer": rates["wer"],
-        "mean_cer": sum(rates["cer"].values()) / len(rates["cer"]),
-        "seed": hparams["seed"],
-        "host": host_facts(),
-        "versions": versions(),
-        "commit": commit(__file__),
-        "hparams": (folder / "hyperparams.yaml").read_text(encoding="utf-8"),
-    }
-    write_json(folder / "result.json", result)

@@ -6,8 +6,9 @@ To run this recipe, do the following:
 > python readme_tables.py
 
 The first form gathers every result.json below a folder into results/real.csv;
-the second writes the tables of all CSV files into the READMEs, between
-`<!-- table: NAME -->` and `<!-- end -->`.
+the second writes the tables of all kept results into the READMEs, between
+`<!-- table: NAME -->` and `<!-- end -->`. NAME is that of a CSV file, or
+`compare_NAME` or `verdicts_NAME`, from what compare.py keeps.
 """
 
 import argparse
@@ -21,6 +22,10 @@ from pathlib import Path
 from leanbrain._host import user_errors
 from leanbrain.checks import UserError
 from leanbrain.files import read_json, write_text
+from leanbrain.optbench.report.text import markdown_table, markdown_text
+from leanbrain.pruning.comparison import tables, words
+from leanbrain.pruning.comparison.findings import analyse
+from leanbrain.pruning.comparison.rows import read_kept
 
 FOLDER = Path(__file__).resolve().parent
 ROOT = FOLDER.parents[3]
@@ -93,7 +98,9 @@ def collect(name, folder):
 
 def spread(values):
     """Mean and standard deviation, where there are several."""
-    values = [float(v) for v in values]
+    values = [float(v) for v in values if v is not None]
+    if not values:
+        return "–"
     mean = f"{statistics.mean(values):.2f}"
     if len(values) == 1:
         return mean
@@ -135,21 +142,76 @@ def table_of(name):
         cells.append(spread(r["mean_wer"] for r in mine))
         lines.append("| " + " | ".join(cells) + " |")
     lines += ["", *differences(rows)]
-    commits = sorted({r["commit"][:8] for r in rows})
-    lines.append("")
-    lines.append(
-        f"Mean and standard deviation over seeds; {rows[0]['cpu']}, "
-        f"{rows[0]['cores']} cores, torch {rows[0]['torch']}, SpeechBrain "
-        f"{rows[0]['speechbrain']}, commit {', '.join(commits)}."
+    return "\n".join([*lines, "", origin(rows)])
+
+
+def kept_of(name):
+    """What compare.py kept of a comparison."""
+    path = RESULTS / f"compare_{name}.json"
+    if not path.is_file():
+        raise UserError(f"A table needs its results, got no file {path.name}.")
+    return read_kept(path)
+
+
+def compare_of(name):
+    """All results of a comparison: mean and spread over seeds."""
+    kept = kept_of(name)
+    groups = {}
+    for row in kept.rows:
+        groups.setdefault((row["sparsity"], row["method"]), []).append(row)
+    columns = ["mean_cer", *(f"cer_{x}" for x in kept.languages), "mean_wer"]
+    head = ["method", "sparsity", "seeds", "steps", "of all runs", "mean CER %"]
+    head += [f"CER {x}" for x in kept.languages] + ["mean WER %"]
+    lines = [head]
+    # Sorted by sparsity; methods stay in the order of the suite.
+    for sparsity, method in sorted(groups, key=lambda x: x[0]):
+        mine = groups[sparsity, method]
+        cells = [method, tables.percent(sparsity), str(len(mine))]
+        cells += [tables.count(mine[0][k]) for k in ("steps", "total_steps")]
+        cells += [spread(r.get(k) for r in mine) for k in columns]
+        lines.append(cells)
+    return f"{markdown_table(lines)}\n\n{origin(kept.rows)}"
+
+
+def verdicts_of(name):
+    """Who wins by how much, in words and as a table of paired differences."""
+    found = analyse(kept_of(name))
+    listed = [*words.details(found), *words.kinship(found), *words.notes(found)]
+    return "\n\n".join(
+        [
+            markdown_text(words.verdict(found)),
+            "\n".join(f"- {markdown_text(x)}" for x in listed),
+            markdown_text(words.reading(found)),
+            markdown_table(tables.differences(found)),
+        ]
     )
-    return "\n".join(lines)
+
+
+def origin(rows):
+    """Where the numbers of a table come from."""
+    facts = {k: ", ".join(sorted({str(r[k]) for r in rows})) for k in HOST}
+    commits = ", ".join(sorted({r["commit"][:8] for r in rows}))
+    return (
+        f"Mean and standard deviation over seeds; {facts['cpu']}, "
+        f"{facts['cores']} cores, torch {facts['torch']}, SpeechBrain "
+        f"{facts['speechbrain']}, commit {commits}."
+    )
+
+
+KINDS = {"compare": compare_of, "verdicts": verdicts_of}
+
+
+def made(name):
+    """A table by the name in its mark."""
+    kind, _, rest = name.partition("_")
+    return KINDS[kind](rest) if kind in KINDS and rest else table_of(name)
 
 
 def filled(text):
     """A README's text with every table made anew."""
     pattern = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.S)
     return pattern.sub(
-        lambda m: f"{m.group(1)}{table_of(m.group(2))}\n{m.group(3)}", text
+        lambda m: f"{m.group(1)}{made(m.group(2))}\n{m.group(3)}", text
     )
 
 

@@ -5,14 +5,13 @@ To run this recipe, do the following:
 > python train.py hparams/dense.yaml --data_folder <folder of manifests>
 > python train.py hparams/pathways.yaml --data_folder <folder of manifests> \
     --dense_checkpoint <output folder of the dense run>/save
+> python train.py hparams/pruned.yaml --method <name in hparams/pruning> ...
 
 Without --data_folder, speech is synthesised on the spot (see README.md). The
 same command once more continues an interrupted run.
 """
 
-import functools
 import logging
-import os
 import sys
 import time
 from pathlib import Path
@@ -26,31 +25,21 @@ with user_errors():
     import_speechbrain()
 
 import speechbrain as sb  # noqa: E402
-from evaluation import ErrorRates, Stopwatch, write_result  # noqa: E402
+from data import (  # noqa: E402
+    dataio_prepare,
+    evaluation_loader,
+    read_tables,
+    train_sampler,
+)
+from distillation import frame_divergence, teacher_of  # noqa: E402
+from evaluation import ErrorRates, Stopwatch  # noqa: E402
 from front_end import prepare_front_end  # noqa: E402
 from hyperpyyaml import load_hyperpyyaml  # noqa: E402
-from multilingual_prompts_prepare import (  # noqa: E402
-    prepare_multilingual_prompts,
-)
+from outcome import write_outcome  # noqa: E402
+from pruners import connect_pruner, pruner_of  # noqa: E402
 from speechbrain.dataio.dataio import length_to_mask  # noqa: E402
-from speechbrain.utils.distributed import run_on_main  # noqa: E402
 
-from leanbrain.checkpointing import add_state  # noqa: E402
 from leanbrain.dataio.loader import make_train_loader  # noqa: E402
-from leanbrain.dataio.manifests import (  # noqa: E402
-    load_audio,
-    read_manifest,
-)
-from leanbrain.dataio.sampler import (  # noqa: E402
-    LanguageBatchSampler,
-    evaluation_batches,
-)
-from leanbrain.dataio.synthesis import synthesise_corpus  # noqa: E402
-from leanbrain.pruning.checkpoints import (  # noqa: E402
-    newest_checkpoint,
-    require_dense,
-    require_pruned,
-)
 
 logger = logging.getLogger(__name__)
 
@@ -59,7 +48,7 @@ class ASR(sb.Brain):
     """CTC over characters, batches of one language."""
 
     def compute_forward(self, batch, stage):
-        """Log-probabilities [B, T, tokens] and the utterances' lengths."""
+        """Log-probabilities [B, T, tokens], lengths, and the teacher's."""
         batch = batch.to(self.device)
         wavs, lens = batch.sig
         asr = self.hparams.asr
@@ -89,12 +78,16 @@ class ASR(sb.Brain):
                 feats, lengths=(frames + silence) / feats.shape[1]
             )
         # The output layer may have more neurons than there are characters.
-        logits = self.modules.ctc_lin(hidden)[..., : len(self.label_encoder)]
-        return logits.log_softmax(-1), lens
+        tokens = len(self.label_encoder)
+        logits = self.modules.ctc_lin(hidden)[..., :tokens]
+        wanted = None
+        if stage == sb.Stage.TRAIN and self.teacher is not None:
+            wanted = self.teacher(feats, tokens)
+        return logits.log_softmax(-1), lens, wanted
 
     def compute_objectives(self, predictions, batch, stage):
         """CTC loss; collects the error rates outside training."""
-        log_probs, lens = predictions
+        log_probs, lens, wanted = predictions
         tokens, token_lens = batch.tokens
         blank = self.label_encoder.get_blank_index()
         loss = sb.nnet.losses.ctc_loss(
@@ -108,6 +101,9 @@ class ASR(sb.Brain):
             decoded = sb.decoders.ctc_greedy_decode(log_probs, lens, blank)
             texts = self.label_encoder.decode_ndim(decoded)
             self.errors.append(batch, texts, float(loss))
+        if wanted is not None:
+            divergence = frame_divergence(log_probs, wanted, lens)
+            loss = loss + self.hparams.distillation_weight * divergence
         return loss
 
     def check_loss_isfinite(self, loss):
@@ -126,8 +122,13 @@ class ASR(sb.Brain):
         """Continues the random numbers of a resumed run; sets the rate."""
         self.hparams.random_state.resume()
         self.batch_ids = batch.id
-        schedule = self.hparams.lr_annealing
-        schedule.current_step = self.optimizer_step
+        schedule, pruner = self.hparams.lr_annealing, self.hparams.pruner
+        # A method of several rounds has the schedule once for each.
+        schedule.current_step = (
+            self.optimizer_step
+            if pruner is None
+            else pruner.plan.schedule_step(self.optimizer_step)
+        )
         schedule(self.optimizer)
 
     def on_fit_batch_end(self, batch, outputs, loss, should_step):
@@ -153,10 +154,9 @@ class ASR(sb.Brain):
         if stage == sb.Stage.TRAIN:
             self.train_loss = stage_loss
             return
-        rates = self.errors.summary()
         if stage == sb.Stage.TEST:
-            self.test_rates = rates
             return
+        rates = self.errors.summary()
         step = self.optimizer_step
         self.hparams.monitor.on_metrics(step, rates)
         mean = self.errors.mean_cer()
@@ -174,128 +174,12 @@ class ASR(sb.Brain):
         logger.info("%d steps left, about %.1f minutes", left, minutes)
 
 
-def read_tables(hparams):
-    """Prepares the data on the main process; returns rows per split."""
-
-    def prepare():
-        prepare_multilingual_prompts(
-            hparams["data_folder"]
-            or synthesise_corpus(hparams["synthesis_folder"]),
-            hparams["save_folder"],
-            hparams["languages"],
-            subset=hparams["subset"],
-        )
-
-    run_on_main(prepare)
-    folder = Path(hparams["save_folder"])
-    summary = prepare_multilingual_prompts(None, folder, skip_prep=True)
-    return {
-        split: read_manifest(folder / f"{split}.csv", summary["data_root"])
-        for split in ("train", "valid", "test")
-    }
-
-
-def dataio_prepare(hparams, tables):
-    """Datasets, their loaders' batches, and the label encoder.
-
-    Arguments
-    ---------
-    hparams : dict
-        The loaded YAML.
-    tables : dict
-        Split -> checked rows of its manifest.
-
-    Returns
-    -------
-    datasets : dict
-        Split -> DynamicItemDataset.
-    encoder : CTCTextEncoder
-        Characters of the training texts; the dense model's own if the run
-        starts from one.
-    """
-    encoder = sb.dataio.encoder.CTCTextEncoder()
-    audio = functools.lru_cache(maxsize=None)(load_audio)
-
-    @sb.utils.data_pipeline.takes("wav")
-    @sb.utils.data_pipeline.provides("sig")
-    def audio_pipeline(wav):
-        return audio(wav, hparams["asr"]["sample_rate_hz"])
-
-    @sb.utils.data_pipeline.takes("wrd")
-    @sb.utils.data_pipeline.provides("tokens")
-    def text_pipeline(wrd):
-        return torch.LongTensor(encoder.encode_sequence(list(wrd)))
-
-    datasets = {}
-    for split, table in tables.items():
-        data = sb.dataio.dataset.DynamicItemDataset(table)
-        data.add_dynamic_item(audio_pipeline)
-        data.add_dynamic_item(text_pipeline)
-        data.set_output_keys(["id", "sig", "tokens", "wrd", "lang"])
-        datasets[split] = data
-
-    encoder.add_unk()
-    encoder.load_or_create(
-        path=label_file(hparams),
-        from_iterables=[sorted(characters(tables["train"]))],
-        special_labels={"blank_label": 0},
-    )
-    neurons = hparams["asr"]["output_neurons"]
-    if len(encoder) > neurons:
-        raise UserError(
-            f"`output_neurons` must be at least {len(encoder)}, the number of "
-            f"characters, got {neurons}."
-        )
-    return datasets, encoder
-
-
-def characters(table):
-    """All characters of a manifest's texts."""
-    return {c for row in table.values() for c in row["wrd"]}
-
-
-def label_file(hparams):
-    """The label encoder's file: the dense run's own, if there is one."""
-    if not hparams["dense_checkpoint"]:
-        return Path(hparams["save_folder"]) / "label_encoder.txt"
-    path = Path(hparams["dense_checkpoint"]) / "label_encoder.txt"
-    if not path.exists():
-        raise UserError(
-            "`dense_checkpoint` must be the save folder of a dense run, got "
-            f"{path.parent} without {path.name}."
-        )
-    return path
-
-
-def train_sampler(hparams, table):
-    """Batches of one language each, in this rank's share."""
-    return LanguageBatchSampler(
-        [row["duration"] for row in table.values()],
-        [row["lang"] for row in table.values()],
-        max_batch_s=hparams["max_batch_s"],
-        batches_per_epoch=hparams["batches_per_epoch"],
-        temperature=hparams["temperature"],
-        seed=hparams["seed"],
-        rank=int(os.environ.get("RANK", 0)),
-        world_size=int(os.environ.get("WORLD_SIZE", 1)),
-    )
-
-
-def evaluation_loader(hparams, dataset, table):
-    """Every utterance once, batches of one language."""
-    batches = evaluation_batches(
-        [row["duration"] for row in table.values()],
-        [row["lang"] for row in table.values()],
-        hparams["max_batch_s"] * 2,
-    )
-    return sb.dataio.dataloader.make_dataloader(dataset, batch_sampler=batches)
-
-
 def main(arguments):
     """Prepares, trains, evaluates and writes the result."""
     hparams_file, run_opts, overrides = sb.parse_arguments(arguments)
     with open(hparams_file, encoding="utf-8") as stream:
         hparams = load_hyperpyyaml(stream, overrides)
+    hparams["pruner"] = pruner_of(hparams)
     sb.utils.distributed.ddp_init_group(run_opts)
     sb.create_experiment_directory(
         experiment_directory=hparams["output_folder"],
@@ -305,6 +189,7 @@ def main(arguments):
     tables = read_tables(hparams)
     datasets, encoder = dataio_prepare(hparams, tables)
     prepare_front_end(hparams, datasets)
+    teacher = teacher_of(hparams)
     brain = ASR(
         modules=hparams["modules"],
         opt_class=hparams["opt_class"],
@@ -319,6 +204,7 @@ def main(arguments):
             f"{brain.grad_accumulation_factor}."
         )
     brain.label_encoder = encoder
+    brain.teacher = teacher and teacher.to(brain.device)
     connect_pruner(hparams, brain)
     stopwatch = Stopwatch(Path(hparams["save_folder"]) / "seconds.json")
     started = time.monotonic()
@@ -335,37 +221,10 @@ def main(arguments):
     finally:
         seconds = stopwatch.add(time.monotonic() - started)
     brain.evaluate(evaluation_loader(hparams, datasets["test"], tables["test"]))
-    write_result(hparams, brain.test_rates, brain.optimizer_step, seconds)
-
-
-def connect_pruner(hparams, brain):
-    """Attaches the pruner, or makes sure that a dense run stays dense."""
-    own = hparams["save_folder"]
-    if hparams["pruner"] is None:
-        require_dense(own)
-        add_state(hparams["checkpointer"], "monitor", hparams["monitor"])
-        return
-    require_pruned(own)
-    if hparams["dense_checkpoint"] and newest_checkpoint(own) is None:
-        require_dense(hparams["dense_checkpoint"])
-        start = newest_checkpoint(hparams["dense_checkpoint"])
-        if start is None:
-            raise UserError(
-                "`dense_checkpoint` must be the save folder of a dense run, "
-                f"got {hparams['dense_checkpoint']} without a checkpoint."
-            )
-        try:
-            state = torch.load(
-                start / "model.ckpt", weights_only=True, map_location="cpu"
-            )
-            hparams["model"].load_state_dict(state)
-        except (OSError, RuntimeError) as error:
-            reason = " ".join(str(error).split())[:200]
-            raise UserError(
-                "`dense_checkpoint` must be of the same model (look at "
-                f"`lstm_neurons`), got {start}: {reason}"
-            ) from error
-    hparams["pruner"].attach(brain, hparams["monitor"])
+    # The checkpoint that was evaluated, which the last validation saved.
+    valid_cer = brain.checkpointer.find_checkpoint().meta["mean_cer"]
+    step = brain.optimizer_step
+    write_outcome(hparams, brain.errors, valid_cer, step, seconds)
 
 
 if __name__ == "__main__":

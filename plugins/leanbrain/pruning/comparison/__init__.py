@@ -1,0 +1,1 @@
+"""A grid of pruning methods x sparsities x seeds, run and kept."""

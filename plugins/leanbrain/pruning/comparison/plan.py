@@ -1,0 +1,215 @@
+"""From a suite to its trials; nothing here runs anything."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from leanbrain.dataio.manifests import SPLITS
+from leanbrain.experiments.trials import Trial
+from leanbrain.optbench.suite.digests import data_digest
+from leanbrain.pruning.comparison.cells import ALL, MASKS, Cell, Run, Site
+from leanbrain.pruning.comparison.sources import numbers_of, sources_digest
+from leanbrain.pruning.comparison.suite import (
+    START,
+    Choice,
+    Method,
+    Steps,
+    Suite,
+)
+
+__all__ = ["make_plan"]
+
+RUN = "leanbrain.experiments.commands:run"
+
+# With glibc's own settings, memory of the size of a batch goes back to the
+# system after every step, and the page faults take as long as the arithmetic.
+ENVIRONMENT = {
+    "OMP_NUM_THREADS": "1",
+    "MALLOC_MMAP_THRESHOLD_": str(2**32),
+    "MALLOC_TRIM_THRESHOLD_": str(2**33),
+}
+# A run that takes this many times its estimate hangs.
+PATIENCE, LEAST_TIMEOUT_S = 10.0, 1800.0
+
+
+def make_plan(
+    suite: Suite, site: Site, choice: Choice | None = None
+) -> list[Cell]:
+    """All rows of a suite, seed by seed.
+
+    Arguments
+    ---------
+    suite : Suite
+        What is compared.
+    site : Site
+        Where everything lies.
+    choice : Choice | None
+        A part of the suite.
+
+    Returns
+    -------
+    list
+        The cells; each dense start is one, before those that start from it.
+
+    Raises
+    ------
+    UserError
+        If the choice names what is not there, or a file is missing.
+    """
+    planner = _Planner(suite, site)
+    seeds = choice.seeds if choice and choice.seeds else suite.seeds
+    cells = []
+    for seed in seeds:
+        cells.append(planner.start_cell(seed))
+        cells += [
+            planner.cell(name, sparsity, seed)
+            for name, sparsity in suite.cells(choice)
+        ]
+    return cells
+
+
+class _Planner:
+    """Makes each trial once, whoever needs it."""
+
+    def __init__(self, suite: Suite, site: Site) -> None:
+        self._suite, self._site = suite, site
+        self._data = data_digest(site.data, [f"{x}.csv" for x in SPLITS])
+        self.start = functools.cache(self._start)
+        self.cell = functools.cache(self._cell)
+        self._sources = functools.cache(self._hash)
+
+    def start_cell(self, seed: int) -> Cell:
+        """The row of a dense start."""
+        return Cell(START, 0.0, seed, {ALL: self.start(seed)})
+
+    def _start(self, seed: int) -> Run:
+        """The dense model that every run of a seed starts from."""
+        suite, entry = self._suite, "hparams/dense.yaml"
+        options = {
+            "languages": list(suite.languages),
+            "seed": seed,
+            **suite.start,
+        }
+        default = numbers_of(self._site.recipe / entry)
+        keys = ("number_of_epochs", "batches_per_epoch")
+        steps = Steps(*(int(options.get(x, default[x])) for x in keys))
+        config = {"sources": self._sources(entry)}
+        return self._run(entry, options, steps.total, config, {})
+
+    def _cell(self, name: str, sparsity: float, seed: int) -> Cell:
+        """A method at a sparsity with a seed, and where its masks come from."""
+        method, source = self._suite.method(name), None
+        if method.masks_from is not None:
+            wanted = method.masks_from.sparsity
+            source = self.cell(
+                method.masks_from.method,
+                sparsity if wanted is None else wanted,
+                seed,
+            )
+        languages = self._suite.languages
+        groups = {ALL: list(languages)}
+        if method.per_language:
+            groups = {x: [x] for x in languages}
+        runs = {
+            key: self._pruned(method, sparsity, seed, group, source)
+            for key, group in groups.items()
+        }
+        return Cell(name, sparsity, seed, runs, source)
+
+    def _pruned(
+        self,
+        method: Method,
+        sparsity: float,
+        seed: int,
+        languages: list[str],
+        source: Cell | None,
+    ) -> Run:
+        """One run of a method."""
+        suite, entry = self._suite, "hparams/pruned.yaml"
+        steps = suite.steps.scaled(method.budget)
+        start = self.start(seed)
+        masks = _first_masks(source, languages)
+        pruning = {"sparsity": sparsity, **method.settings}
+        if masks:
+            places = {key: f"{{masks_{key}}}" for key in masks}
+            pruning["initial_masks"] = places.get(ALL, places)
+        own_file = method.file.endswith(".yaml")
+        options = {
+            "languages": languages,
+            "subset": len(languages) < len(suite.languages),
+            "seed": seed,
+            "dense_checkpoint": "{start}/save",
+            "method": "{method}" if own_file else method.file,
+            "pruning": pruning,
+            "number_of_epochs": steps.epochs,
+            "batches_per_epoch": steps.batches_per_epoch,
+            **suite.overrides,
+            **method.overrides,
+        }
+        folder = self._site.methods
+        file = folder / (method.file if own_file else f"{method.file}.yaml")
+        config = {
+            "sources": self._sources(entry, str(file)),
+            "start": start.trial.digest,
+            "masks": {key: run.trial.digest for key, run in masks.items()},
+        }
+        places = {"start": str(start.folder), "method": str(file)}
+        for key, run in masks.items():
+            places[f"masks_{key}"] = str(run.folder / MASKS)
+        needs = [start, *masks.values()]
+        return self._run(entry, options, steps.total, config, places, needs)
+
+    def _run(
+        self,
+        entry: str,
+        options: Mapping[str, Any],
+        steps: int,
+        config: Mapping[str, Any],
+        places: Mapping[str, str],
+        needs: Iterable[Run] = (),
+    ) -> Run:
+        """Puts a trial together."""
+        site, suite = self._site, self._suite
+        command = ["python", "{recipe}/train.py", f"{{recipe}}/{entry}"]
+        places = {
+            "recipe": str(site.recipe),
+            "data": str(site.data),
+            **places,
+        }
+        folders = {"data_folder": "{data}", "output_folder": "{folder}"}
+        command += [
+            f"--{key}={json.dumps(value, ensure_ascii=False)}"
+            for key, value in {**folders, **options}.items()
+        ]
+        cost = steps * suite.step_s + suite.run_s
+        trial = Trial(
+            RUN,
+            {"command": command, "data": self._data, **config},
+            context={
+                "places": places,
+                "arguments": ["--noprogressbar"],
+                "environment": ENVIRONMENT,
+            },
+            cost_s=cost,
+            timeout_s=max(LEAST_TIMEOUT_S, PATIENCE * cost),
+        )
+        folder = trial.folder(site.root) / "work"
+        return Run(trial, steps, folder, tuple(needs))
+
+    def _hash(self, *names: str) -> str:
+        """What the YAML files of a run say, paths being the recipe's."""
+        return sources_digest(self._site.recipe / name for name in names)
+
+
+def _first_masks(source: Cell | None, languages: list[str]) -> dict[str, Run]:
+    """Whose masks a run takes: of its languages, or the one of all."""
+    if source is None:
+        return {}
+    return {
+        key: run
+        for key, run in source.runs.items()
+        if key == ALL or key in languages
+    }

@@ -1,0 +1,105 @@
+"""What YAML files say, as a hash: comments and layout do not count."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from leanbrain.checks import UserError
+
+__all__ = ["numbers_of", "sources_digest"]
+
+_INCLUDE = re.compile(r"^!include:(.+)$")
+
+
+def sources_digest(files: Iterable[str | os.PathLike[str]]) -> str:
+    """Hashes YAML files together with all that they include.
+
+    Arguments
+    ---------
+    files : Iterable
+        Paths.
+
+    Returns
+    -------
+    str
+        16 hexadecimal digits, the same wherever the files lie.
+
+    Raises
+    ------
+    UserError
+        If a file is missing or is no YAML; the message names it.
+    """
+    content = [_expanded(Path(file)) for file in files]
+    text = json.dumps(content, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def numbers_of(file: str | os.PathLike[str]) -> dict[str, float]:
+    """Reads the plain numbers at the top of a YAML file of any kind.
+
+    Arguments
+    ---------
+    file : path
+        The file; tags of other packages do not matter.
+
+    Returns
+    -------
+    dict
+        Key -> number.
+
+    Raises
+    ------
+    UserError
+        If the file is missing or is no YAML.
+    """
+    node = _composed(Path(file))
+    if not isinstance(node, yaml.MappingNode):
+        return {}
+    kinds = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
+    return {
+        key.value: float(value.value)
+        for key, value in node.value
+        if value.tag in kinds
+    }
+
+
+def _expanded(file: Path) -> Any:
+    """Tags and values of a file and of those that it includes."""
+    node = _composed(file)
+    return None if node is None else _plain(node, file)
+
+
+def _composed(file: Path) -> yaml.Node | None:
+    """The nodes of a file; nothing is built from them."""
+    try:
+        with file.open(encoding="utf-8") as stream:
+            return yaml.compose(stream, Loader=yaml.SafeLoader)
+    except OSError as error:
+        raise UserError(
+            f"The file {file} cannot be read ({error.strerror or error})."
+        ) from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"The file {file} must be YAML ({reason}).") from error
+
+
+def _plain(node: yaml.Node, file: Path) -> Any:
+    """A node without its place and its comments."""
+    if isinstance(node, yaml.MappingNode):
+        value: Any = [[_plain(x, file), _plain(y, file)] for x, y in node.value]
+    elif isinstance(node, yaml.SequenceNode):
+        value = [_plain(x, file) for x in node.value]
+    else:
+        value = node.value
+    found = _INCLUDE.match(node.tag)
+    if found is None:
+        return [node.tag, value]
+    return ["!include", _expanded(file.parent / found.group(1)), value]

@@ -1,0 +1,131 @@
+"""Runs the trials of a plan, each after what it starts from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from leanbrain.experiments.backends import Backend, LocalPool
+from leanbrain.experiments.engine import run_trials
+from leanbrain.experiments.estimates import duration, estimate
+from leanbrain.experiments.ledger import Ledger
+from leanbrain.pruning.comparison.cells import Cell, Run
+
+__all__ = ["all_runs", "describe", "run_plan"]
+
+
+def run_plan(
+    cells: Sequence[Cell],
+    root: Path,
+    backend: Backend | None = None,
+    *,
+    show: Callable[[str], None] = print,
+    retry: Sequence[str] = (),
+) -> list[dict[str, Any]]:
+    """Runs what has not been run yet; a run that fails stops no other.
+
+    Arguments
+    ---------
+    cells : Sequence[Cell]
+        What `make_plan` returned.
+    root : Path
+        Folder of the results.
+    backend : Backend | None
+        Who runs the trials; None: one process per core.
+    show : Callable
+        Gets lines of progress.
+    retry : Sequence[str]
+        Statuses that are run again, such as "failed".
+
+    Returns
+    -------
+    list
+        The ledger's rows of the runs that ended, whatever their end.
+    """
+    backend = LocalPool() if backend is None else backend
+    runs, rows = all_runs(cells), []
+    whole = estimate(
+        [x.trial for x in runs], root, backend.workers, retry=retry
+    )
+    show(f"in all: {whole}")
+    done: set[str] = set()
+    for stage in range(1 + max((x.stage for x in runs), default=-1)):
+        mine = [x for x in runs if x.stage == stage]
+        able = [x for x in mine if {y.trial.digest for y in x.needs} <= done]
+        if len(able) < len(mine):
+            show(
+                f"stage {stage + 1}: {len(mine) - len(able)} runs are left "
+                "out, since what they start from has failed"
+            )
+        show(f"stage {stage + 1}: {len(able)} runs")
+        new = run_trials(
+            [x.trial for x in able], root, backend, show=show, retry=retry
+        )
+        done |= {x["digest"] for x in new if x["status"] == "done"}
+        rows += new
+    return rows
+
+
+def all_runs(cells: Iterable[Cell]) -> list[Run]:
+    """Every run that some cells need, each once, in their order.
+
+    Arguments
+    ---------
+    cells : Iterable[Cell]
+        The cells.
+
+    Returns
+    -------
+    list
+        The runs.
+    """
+    found: dict[str, Run] = {}
+    for cell in cells:
+        for run in [*cell.history, *cell.runs.values()]:
+            for needed in (*run.needs, run):
+                found.setdefault(needed.trial.digest, needed)
+    return list(found.values())
+
+
+def describe(cells: Sequence[Cell], root: Path, workers: int) -> str:
+    """Says what a plan holds and what it will cost.
+
+    Arguments
+    ---------
+    cells : Sequence[Cell]
+        The plan.
+    root : Path
+        Folder of the results: what it holds is not run again.
+    workers : int
+        How many run at the same time.
+
+    Returns
+    -------
+    str
+        A line for each method and sparsity, then the sums.
+    """
+    ended = {x["digest"]: x["status"] for x in Ledger(root).read()}
+    groups: dict[tuple[str, float], list[Cell]] = {}
+    for cell in cells:
+        groups.setdefault((cell.method, cell.sparsity), []).append(cell)
+    layout = "{:<20} {:>8} {:>6} {:>6} {:>12} {:>12} {:>10}"
+    heads = ("method", "sparsity", "seeds", "runs", "steps a run")
+    lines = [layout.format(*heads, "total steps", "done")]
+    for (method, sparsity), mine in groups.items():
+        runs = [run for cell in mine for run in cell.runs.values()]
+        states = [ended.get(run.trial.digest) for run in runs]
+        done = f"{states.count('done')} of {len(runs)}"
+        first = mine[0]
+        steps = next(iter(first.runs.values())).steps
+        numbers = (len(mine), len(runs), steps, first.total_steps, done)
+        lines.append(layout.format(method, f"{sparsity:g}", *numbers))
+    trials = [x.trial for x in all_runs(cells)]
+    work = sum(x.cost_s or 0.0 for x in trials)
+    return "\n".join(
+        [
+            *lines,
+            f"{len(trials)} runs, {duration(work)} of work on one core",
+            str(estimate(trials, root, workers)),
+        ]
+    )

@@ -1,0 +1,171 @@
+"""Reads a suite from YAML: the file that a user of the comparison edits."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from leanbrain.checks import UserError, check_fraction, check_known
+from leanbrain.pruning.comparison.suite import MasksFrom, Method, Steps, Suite
+
+__all__ = ["SAME", "load_suite"]
+
+SAME = "same"
+"""Sparsity of `masks_from`: that of the method itself."""
+
+REQUIRED = ("name", "seeds", "sparsities", "steps", "methods")
+OPTIONAL = ("languages", "overrides", "start", "step_s", "run_s")
+METHOD = (
+    "name",
+    "method",
+    "sparsities",
+    "settings",
+    "overrides",
+    "per_language",
+    "budget",
+    "masks_from",
+)
+
+
+def load_suite(
+    path: str | os.PathLike[str], languages: Sequence[str] | None = None
+) -> Suite:
+    """Reads a suite.
+
+    Arguments
+    ---------
+    path : path
+        The YAML file.
+    languages : Sequence[str] | None
+        Those of the data, for a file that names none.
+
+    Returns
+    -------
+    Suite
+        What it says.
+
+    Raises
+    ------
+    UserError
+        If the file is missing or wrong; the message names the key.
+    """
+    keys = _read(Path(path))
+    _check_keys("the suite", keys, [*REQUIRED, *OPTIONAL])
+    for key in REQUIRED:
+        if not keys.get(key):
+            raise UserError(f"The suite {path} must have the key `{key}`.")
+    shared = _list("sparsities", keys["sparsities"])
+    steps = _mapping("steps", keys["steps"])
+    _check_keys("steps", steps, ("epochs", "batches_per_epoch"), all_of=True)
+    named = keys.get("languages") or languages or ()
+    return Suite(
+        name=str(keys["name"]),
+        languages=_list("languages", list(named)),
+        seeds=_list("seeds", keys["seeds"]),
+        steps=Steps(**steps),
+        overrides=_mapping("overrides", keys.get("overrides")),
+        start=_mapping("start", keys.get("start")),
+        methods=[
+            _method(_mapping("methods", x), shared, Path(path).parent)
+            for x in _list("methods", keys["methods"])
+        ],
+        **{x: keys[x] for x in ("step_s", "run_s") if x in keys},
+    )
+
+
+def _method(
+    keys: Mapping[str, Any], shared: Sequence[float], folder: Path
+) -> Method:
+    """One entry of `methods`."""
+    _check_keys("methods", keys, METHOD)
+    if not isinstance(keys.get("name"), str):
+        raise UserError(
+            f"Every entry of `methods` must have a `name`, got {dict(keys)}."
+        )
+    budget, per_language = keys.get("budget", 1.0), keys.get("per_language")
+    if per_language not in (None, True, False):
+        raise UserError(
+            f"`per_language` must be True or False, got {per_language!r}."
+        )
+    file = str(keys.get("method", keys["name"]))
+    if file.endswith(".yaml"):
+        file = str((folder / file).resolve())
+    return Method(
+        name=keys["name"],
+        file=file,
+        sparsities=_list("sparsities", keys.get("sparsities", list(shared))),
+        settings=_mapping("settings", keys.get("settings")),
+        overrides=_mapping("overrides", keys.get("overrides")),
+        per_language=bool(per_language),
+        budget=budget,
+        masks_from=_masks_from(keys.get("masks_from")),
+    )
+
+
+def _masks_from(value: Any) -> MasksFrom | None:
+    """Whose masks; None if it takes nobody's."""
+    if value is None:
+        return None
+    keys = _mapping("masks_from", value)
+    names = ("method", "sparsity")
+    _check_keys("masks_from", keys, names, all_of=True)
+    sparsity = keys["sparsity"]
+    if sparsity != SAME:
+        sparsity = check_fraction("masks_from.sparsity", sparsity)
+    return MasksFrom(
+        str(keys["method"]), None if sparsity == SAME else sparsity
+    )
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """The content of the file."""
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(
+            f"The suite {path} cannot be read ({error.strerror or error})."
+        ) from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(
+            f"The suite {path} must be plain YAML ({reason})."
+        ) from error
+    return _mapping("suite", content)
+
+
+def _check_keys(
+    name: str,
+    keys: Mapping[str, Any],
+    known: Sequence[str],
+    *,
+    all_of: bool = False,
+) -> None:
+    """Refuses keys that mean nothing, and such as are missing."""
+    for key in keys:
+        check_known(f"key of {name}", key, known)
+    for key in known if all_of else ():
+        if key not in keys:
+            raise UserError(
+                f"`{name}` must have the keys {', '.join(known)}, got "
+                f"{', '.join(keys)}."
+            )
+
+
+def _mapping(name: str, value: Any) -> dict[str, Any]:
+    """A mapping; nothing is an empty one."""
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise UserError(f"`{name}` must be a mapping, got {value!r}.")
+    return value
+
+
+def _list(name: str, value: Any) -> list[Any]:
+    """A list."""
+    if not isinstance(value, list):
+        raise UserError(f"`{name}` must be a list, got {value!r}.")
+    return value

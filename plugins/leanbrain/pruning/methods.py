@@ -1,0 +1,113 @@
+"""Loads a pruning method, a YAML file of hparams/pruning, with settings."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from leanbrain.checks import UserError, check_known
+
+__all__ = ["load_method"]
+
+PLACEHOLDER = "!PLACEHOLDER"
+
+
+def load_method(
+    path: str | os.PathLike[str], **settings: Any
+) -> dict[str, Any]:
+    """Builds what a method's file describes.
+
+    Arguments
+    ---------
+    path : path
+        A YAML file with the key `pruner`.
+    **settings
+        Values for keys of the file; each replaces the file's own as a whole.
+
+    Returns
+    -------
+    dict
+        The file's keys; "pruner" is the pruner, not attached yet.
+
+    Raises
+    ------
+    UserError
+        If the file is missing or is no method, if it has no such setting, or
+        if one that it asks for is not given.
+
+    Example
+    -------
+    >>> from tempfile import TemporaryDirectory
+    >>> folder = TemporaryDirectory()
+    >>> file = Path(folder.name) / "tiny.yaml"
+    >>> written = file.write_text(
+    ...     "total_steps: !PLACEHOLDER\\npruner: !ref <total_steps>\\n"
+    ... )
+    >>> load_method(file, total_steps=7)["pruner"]
+    7
+    >>> folder.cleanup()
+    """
+    from hyperpyyaml import load_hyperpyyaml
+    from ruamel.yaml import YAML
+
+    file = Path(path)
+    tree = _read(file)
+    for name, value in settings.items():
+        known = [key for key in tree if key != "pruner"]
+        check_known(f"setting of {file}", name, known)
+        tree[name] = _plain(value)
+    missing = [name for name, value in tree.items() if _is_open(value)]
+    if missing:
+        raise UserError(
+            f"The method {file} must be given "
+            f"{', '.join(f'`{name}`' for name in missing)}, got none."
+        )
+    stream = io.StringIO()
+    YAML().dump(tree, stream)
+    stream.seek(0)
+    # Files that this one includes are looked for beside it.
+    stream.name = str(file)  # type: ignore[attr-defined]
+    loaded: dict[str, Any] = load_hyperpyyaml(stream)
+    return loaded
+
+
+def _read(file: Path) -> Any:
+    """Reads a method's file with its tags, nothing of it built yet."""
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    try:
+        tree = YAML().load(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(
+            f"The method {file} must be a readable file, got "
+            f"{error.strerror or error}."
+        ) from error
+    except YAMLError as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(
+            f"The method {file} must be YAML, got {reason}"
+        ) from error
+    if not isinstance(tree, Mapping) or "pruner" not in tree:
+        raise UserError(f"The method {file} must have the key `pruner`.")
+    return tree
+
+
+def _is_open(value: Any) -> bool:
+    """Whether a value is still to be given."""
+    tag = getattr(value, "tag", None)
+    return tag is not None and tag.value == PLACEHOLDER
+
+
+def _plain(value: Any) -> Any:
+    """Turns paths into text and tuples into lists, which YAML can hold."""
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if isinstance(value, Mapping):
+        return {key: _plain(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(entry) for entry in value]
+    return value

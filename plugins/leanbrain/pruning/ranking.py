@@ -1,0 +1,51 @@
+"""Ranks of a tensor's entries without a sort."""
+
+import torch
+from torch import Tensor
+
+__all__ = ["rank_shares"]
+
+# The upper half of the bits of a float32 >= 0: exponent and seven bits of
+# mantissa, so that values in a bin differ by less than 1 %.
+_SHIFT = 16
+_BINS = 2 ** (31 - _SHIFT)
+
+
+@torch.no_grad()
+def rank_shares(values: Tensor) -> Tensor:
+    """Estimates which share of the entries is smaller, entry by entry.
+
+    The share of the bins below is exact; within a bin, all values of which
+    are equal to 1 %, entries are placed by value. An order of magnitude
+    faster than ranking them by a sort.
+
+    Arguments
+    ---------
+    values : Tensor
+        Non-negative, floating point, any shape.
+
+    Returns
+    -------
+    Tensor
+        float32 in (0, 1), in the shape of `values`; rising with them, up to
+        rounding. Of N entries that are 1 % apart, the n-th smallest has a
+        share between (n - 1) / N and n / N.
+
+    Example
+    -------
+    >>> rank_shares(torch.tensor([8.0, 0.5, 2.0, 1.0])).mul(4).int()
+    tensor([3, 0, 2, 1], dtype=torch.int32)
+    """
+    flat = values.detach().float().contiguous().view(-1)
+    if not flat.numel():
+        return torch.empty_like(values, dtype=torch.float32)
+    # Bits of floats >= 0, read as integers, are in the order of the floats.
+    # Minus zero is made zero.
+    bits = flat.add(0.0).view(torch.int32)
+    bins = (bits >> _SHIFT).long()
+    inside = torch.bincount(bins, minlength=_BINS).double().div_(flat.numel())
+    below = inside.cumsum(0).sub_(inside)
+    place = (bits & (2**_SHIFT - 1)).float().add_(0.5).mul_(2.0**-_SHIFT)
+    shares = place.mul_(inside.float()[bins]).add_(below.float()[bins])
+    shares.clamp_(min=2.0**-25, max=1.0 - 2.0**-24)
+    return shares.view(values.shape)

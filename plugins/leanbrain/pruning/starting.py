@@ -1,0 +1,128 @@
+"""What a recipe's run starts with: a method by name, a dense model's weights."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from leanbrain.checks import UserError, check_known
+from leanbrain.pruning.checkpoints import newest_checkpoint, require_dense
+from leanbrain.pruning.methods import load_method
+
+__all__ = ["load_dense", "make_pruner", "method_file"]
+
+StrPath = str | os.PathLike[str]
+
+
+def method_file(method: StrPath, folder: StrPath) -> Path:
+    """The YAML file of a method.
+
+    Arguments
+    ---------
+    method : str or path
+        A path that ends in .yaml, or the name of a file in the folder.
+    folder : path
+        Such as hparams/pruning.
+
+    Returns
+    -------
+    Path
+        The file; of a path as it was given, whether it is there or not.
+
+    Raises
+    ------
+    UserError
+        If the folder has no method of that name.
+
+    Example
+    -------
+    >>> method_file("mine/lap.yaml", "hparams/pruning").name
+    'lap.yaml'
+    """
+    if str(method).endswith(".yaml"):
+        return Path(method)
+    names = sorted(path.stem for path in Path(folder).glob("*.yaml"))
+    return Path(folder) / f"{check_known('method', str(method), names)}.yaml"
+
+
+def make_pruner(
+    file: StrPath, own: Mapping[str, Any] | None, seed: int, **common: Any
+) -> Any:
+    """The pruner that a method's file describes.
+
+    Arguments
+    ---------
+    file : path
+        See `method_file`.
+    own : mapping or None
+        Keys of the file with the user's values.
+    seed : int
+        For methods that draw random numbers: files with a key `seed`.
+    **common
+        What the recipe gives to every method: `total_steps`, `pathways`. The
+        user's own values go before.
+
+    Returns
+    -------
+    AdaptivePruner
+        Not attached yet.
+
+    Raises
+    ------
+    UserError
+        If `own` is no mapping or has a key that the file has not.
+    """
+    if not isinstance(own or {}, Mapping):
+        raise UserError(
+            "`pruning` must be keys of the method's file with their values, "
+            f"such as {{sparsity: 0.8}}, got {own!r}."
+        )
+    if _draws(Path(file)):
+        common["seed"] = seed
+    return load_method(file, **{**common, **(own or {})})["pruner"]
+
+
+def load_dense(model: torch.nn.Module, save_folder: StrPath) -> None:
+    """Gives a model the weights of the newest checkpoint of a dense run.
+
+    Arguments
+    ---------
+    model : nn.Module
+        The recoverable `model` of the recipe, of the same layers.
+    save_folder : path
+        Of the dense run.
+
+    Raises
+    ------
+    UserError
+        If there is no checkpoint, or one that was pruned or of other layers.
+    """
+    require_dense(save_folder)
+    start = newest_checkpoint(save_folder)
+    if start is None:
+        raise UserError(
+            "`dense_checkpoint` must be the save folder of a dense run, got "
+            f"{save_folder} without a checkpoint."
+        )
+    try:
+        state = torch.load(
+            start / "model.ckpt", weights_only=True, map_location="cpu"
+        )
+        model.load_state_dict(state)
+    except (OSError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(
+            f"`dense_checkpoint` must be of the same model, got {start}: "
+            f"{reason}"
+        ) from error
+
+
+def _draws(file: Path) -> bool:
+    """Whether a method draws random numbers: its file has a key `seed`."""
+    text = file.read_text(encoding="utf-8") if file.is_file() else ""
+    return re.search(r"^seed:", text, re.M) is not None

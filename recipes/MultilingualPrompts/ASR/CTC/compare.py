@@ -1,0 +1,132 @@
+#!/usr/bin/env python3
+"""Which pruning method is best: methods x sparsities x seeds, equal budgets.
+
+To run this recipe, do the following:
+> python compare.py suites/embedded.yaml
+> python compare.py suites/real.yaml --data_folder <folder of manifests>
+> python compare.py suites/real.yaml --data_folder <...> --dry_run
+> python compare.py suites/real.yaml --data_folder <...> --seeds 1
+> python compare.py suites/real.yaml --data_folder <...> --only_report
+
+Without --data_folder, speech is synthesised on the spot. The same command
+once more goes on where an interrupted one was. Whatever part of the suite is
+asked for, the report is of all that has been run.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from leanbrain._host import user_errors
+from leanbrain.checks import check_int
+from leanbrain.dataio.manifests import read_manifest
+from leanbrain.dataio.synthesis import synthesise_corpus
+from leanbrain.experiments.backends import LocalPool
+from leanbrain.experiments.trials import STATUSES
+from leanbrain.pruning.comparison.cells import Site
+from leanbrain.pruning.comparison.collecting import collect
+from leanbrain.pruning.comparison.plan import make_plan
+from leanbrain.pruning.comparison.report import write_report
+from leanbrain.pruning.comparison.rows import write_kept
+from leanbrain.pruning.comparison.stages import describe, run_plan
+from leanbrain.pruning.comparison.suite import Choice
+from leanbrain.pruning.comparison.suite_file import load_suite
+
+FOLDER = Path(__file__).resolve().parent
+METHODS = FOLDER.parents[3] / "hparams" / "pruning"
+RESULTS = Path("results/MultilingualPrompts")
+
+
+def parse(arguments):
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    add = parser.add_argument
+    add("suite", help="YAML file: methods, sparsities, seeds, budget")
+    add("--data_folder", help="folder of train.csv, valid.csv, test.csv")
+    add(
+        "--results_folder",
+        help=f"where all goes (default: {RESULTS}/compare-<suite>)",
+    )
+    add("--methods", nargs="+", help="some of the suite's")
+    add("--sparsities", nargs="+", type=float, help="some of the suite's")
+    add("--seeds", nargs="+", type=int, help="in place of the suite's")
+    add("--workers", type=int, help="processes (default: one per core)")
+    add(
+        "--retry",
+        nargs="+",
+        default=[],
+        choices=[x for x in STATUSES if x != "done"],
+        help="run trials again that ended like this",
+    )
+    add("--dry_run", action="store_true", help="say what it will cost")
+    add("--only_report", action="store_true", help="run nothing any more")
+    add("--keep", help="another folder for compare_<name>.csv and .json")
+    return parser.parse_args(arguments)
+
+
+def make_site(options):
+    """Where everything lies, and the suite."""
+    root = Path(
+        options.results_folder
+        or RESULTS / f"compare-{Path(options.suite).stem}"
+    )
+    data = options.data_folder or synthesise_corpus(root / "speech")
+    rows = read_manifest(Path(data) / "train.csv").values()
+    suite = load_suite(options.suite, sorted({x["lang"] for x in rows}))
+    return suite, Site(FOLDER, METHODS, Path(data).resolve(), root.resolve())
+
+
+def say_ends(rows):
+    """Names runs that broke, and how to run them again."""
+    for row in rows:
+        if row["status"] != "done":
+            print(
+                f"trials/{row['digest']} ended as {row['status']}: "
+                f"{row['reason']} (again: --retry {row['status']})"
+            )
+
+
+def report(options, suite, site):
+    """Keeps what has been run of the whole suite, and reports on it."""
+    seeds = list(dict.fromkeys([*suite.seeds, *(options.seeds or ())]))
+    cells = make_plan(suite, site, Choice(seeds=seeds))
+    text = Path(options.suite).read_text(encoding="utf-8")
+    kept = collect(suite, text, cells, site.root)
+    path = write_kept(kept, site.root)
+    if options.keep:
+        write_kept(kept, options.keep)
+    print(f"{len(kept.rows)} of {len(cells)} rows: {path}")
+    print(f"report: {write_report(kept, site.root)}")
+
+
+def main(arguments):
+    """Runs the comparison and writes its report."""
+    options = parse(arguments)
+    workers = options.workers
+    if workers is not None:
+        check_int("--workers", workers, low=0)
+    backend = LocalPool(workers)
+    suite, site = make_site(options)
+    choice = Choice(options.methods, options.sparsities, options.seeds)
+    cells = make_plan(suite, site, choice)
+    if not options.only_report:
+        print(describe(cells, site.root, backend.workers), flush=True)
+    if options.dry_run:
+        return
+    if not options.only_report:
+        rows = run_plan(
+            cells,
+            site.root,
+            backend,
+            show=lambda line: print(line, flush=True),
+            retry=options.retry,
+        )
+        say_ends(rows)
+    report(options, suite, site)
+
+
+if __name__ == "__main__":
+    with user_errors():
+        main(sys.argv[1:])

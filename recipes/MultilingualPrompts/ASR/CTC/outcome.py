@@ -1,0 +1,145 @@
+"""What a run leaves behind: result.json, utterances.json and masks.pt."""
+
+from pathlib import Path
+
+import torch
+from pruners import method_name
+from speechbrain.utils.distributed import if_main_process
+
+from leanbrain.files import write_json
+from leanbrain.masking.targets import select_targets
+from leanbrain.provenance import commit, host_facts, versions
+from leanbrain.pruning.flops import CostMeter, macs
+
+
+def mask_facts(pruner):
+    """How many weights the pathways keep, and how many in common.
+
+    Arguments
+    ---------
+    pruner : AdaptivePruner or None
+        After training; None of a dense run.
+
+    Returns
+    -------
+    dict
+        "sparsity" is the mean over pathways: weights that no forward pass
+        of a pathway uses; "union_sparsity" that of the checkpoint.
+    """
+    if pruner is None:
+        return {
+            "sparsity": 0.0,
+            "union_sparsity": 0.0,
+            "union_density": 1.0,
+            "density": {},
+            "overlap": {"pathways": [], "matrix": []},
+        }
+    masks = pruner.masks
+    densities = [masks.density(pathway) for pathway in masks.pathways]
+    union = masks.union_density()
+    return {
+        "sparsity": 1.0 - sum(densities) / len(densities),
+        "union_sparsity": 1.0 - union,
+        "union_density": union,
+        "density": {
+            pathway: {
+                name: masks.density(pathway, name) for name in masks.shapes
+            }
+            for pathway in masks.pathways
+        },
+        "overlap": {
+            "pathways": list(masks.pathways),
+            "matrix": masks.overlap_matrix().tolist(),
+        },
+    }
+
+
+def target_weights(hparams):
+    """How many weights pruning chooses from; of a dense run, would."""
+    if hparams["pruner"] is not None:
+        return hparams["pruner"].masks.numel()
+    targets = select_targets(hparams["modules"])
+    return sum(target.parameter.numel() for target in targets)
+
+
+def batch_macs(hparams):
+    """Multiply-adds of a full batch by parameter: `max_batch_s` of speech."""
+    asr = hparams["asr"]
+    device = next(asr["encoder"].parameters()).device
+    samples = round(hparams["max_batch_s"] * asr["sample_rate_hz"])
+    silence = torch.zeros(1, samples, device=device)
+
+    @torch.no_grad()
+    def run():
+        asr["ctc_lin"](asr["encoder"](asr["compute_features"](silence)))
+
+    return macs(run, hparams["modules"])
+
+
+def training_flops(hparams, steps):
+    """Floating-point operations of training with full batches.
+
+    Arguments
+    ---------
+    hparams : dict
+        The loaded YAML.
+    steps : int
+        Optimizer steps done.
+
+    Returns
+    -------
+    float
+        Forward and backward passes of all steps at the densities that they
+        had; a teacher's forward passes too.
+    """
+    pruner = hparams["pruner"]
+    cost = CostMeter() if pruner is None else pruner.cost
+    per_batch = batch_macs(hparams)
+    flops = cost.training_flops(per_batch, steps)
+    if hparams.get("distillation_weight"):
+        flops += 2.0 * steps * sum(per_batch.values())
+    return flops
+
+
+def write_outcome(hparams, errors, valid_cer, steps, seconds):
+    """Writes the files of a finished run.
+
+    Arguments
+    ---------
+    hparams : dict
+        The loaded YAML.
+    errors : ErrorRates
+        Of the test set.
+    valid_cer : float
+        Mean character error rate of the last validation.
+    steps : int
+        Optimizer steps done.
+    seconds : float
+        Training time, validation included.
+    """
+    if not if_main_process():
+        return
+    folder = Path(hparams["output_folder"])
+    rates = errors.summary()
+    if hparams["pruner"] is not None:
+        hparams["pruner"].masks.save(folder / "masks.pt")
+    write_json(folder / "utterances.json", errors.utterances())
+    result = {
+        "method": method_name(hparams),
+        **mask_facts(hparams["pruner"]),
+        "target_weights": target_weights(hparams),
+        "steps": steps,
+        "seconds": seconds,
+        "flops": training_flops(hparams, steps),
+        "valid_cer": valid_cer,
+        "cer": rates["cer"],
+        "wer": rates["wer"],
+        "mean_cer": errors.mean_cer(),
+        "seed": hparams["seed"],
+        "host": host_facts(),
+        "versions": versions(),
+        "commit": commit(__file__),
+        "hparams": (folder / "hyperparams.yaml").read_text(encoding="utf-8"),
+    }
+    # Last: whoever finds it finds the others too.
+    write_json(folder / "result.json", result)

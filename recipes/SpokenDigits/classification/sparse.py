@@ -1,0 +1,115 @@
+#!/usr/bin/env python3
+"""Sparse from scratch, or pruned from dense: which is better at equal FLOPs?
+
+To run this recipe, do the following:
+> python sparse.py suites/sparse.yaml --data_folder <folder of manifests>
+> python sparse.py suites/sparse.yaml --data_folder <...> --dry_run
+> python sparse.py suites/sparse.yaml --data_folder <...> --seeds 1 \
+    --methods gradual rigl
+
+FLOPs of training are counted, and the steps of every run chosen so that it
+costs as much as a dense model that is pruned. Without --data_folder, digits
+are synthesised on the spot. The same command once more goes on where an
+interrupted one was.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from readme_tables import csv_text
+from sparse_runs import Planner, flat_row, some_of
+from sparse_suite import EQUAL, load_suite
+
+from leanbrain._host import user_errors
+from leanbrain.checks import UserError, check_int, check_known
+from leanbrain.dataio.digits import synthesise_digits
+from leanbrain.experiments.backends import LocalPool
+from leanbrain.experiments.trials import STATUSES
+from leanbrain.files import write_text
+from leanbrain.pruning.comparison.stages import describe, run_plan
+
+
+def parse(arguments):
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    add = parser.add_argument
+    add("suite", help="YAML file: methods, sparsities, seeds, budget")
+    add("--data_folder", help="folder of train.csv, valid.csv, test.csv")
+    add("--results_folder", default="results/SpokenDigits/sparse")
+    add("--methods", nargs="+", help="some of the suite's, by name")
+    add("--seeds", nargs="+", type=int, help="in place of the suite's")
+    add("--equal", nargs="+", choices=EQUAL, help="in place of the suite's")
+    add("--workers", type=int, help="processes (default: one per core)")
+    add(
+        "--retry",
+        nargs="+",
+        default=[],
+        choices=[x for x in STATUSES if x != "done"],
+        help="run trials again that ended like this",
+    )
+    add("--dry_run", action="store_true", help="say what it will cost")
+    return parser.parse_args(arguments)
+
+
+def make_planner(options):
+    """The suite, as far as the command line asks for it, and its data."""
+    suite = load_suite(options.suite)
+    names = [method.name for method in suite.methods]
+    for name in options.methods or ():
+        check_known("methods", name, names)
+    suite = some_of(
+        suite, options.methods, options.seeds, options.equal
+    )
+    root = Path(options.results_folder)
+    data = options.data_folder or synthesise_digits(root / "speech")
+    return Planner(suite, data, root)
+
+
+def say_flops(planner):
+    """Budget and cost of a step, before anything runs."""
+    print(f"budget: {planner.budget() / 1e9:,.0f} GFLOPs of training")
+    print(f"dense step: {planner.dense_step / 1e9:.3f} GFLOPs")
+    for method in planner.suite.methods:
+        for sparsity in method.sparsities:
+            share = planner.step_flops(method, sparsity) / planner.dense_step
+            print(f"step of {method.name} at {sparsity:g}: {share:.3f} of it")
+
+
+def main(arguments):
+    """Plans, trains what is missing, writes the CSV."""
+    options = parse(arguments)
+    if options.workers is not None:
+        check_int("--workers", options.workers, low=0)
+    backend = LocalPool(options.workers)
+    planner = make_planner(options)
+    rows = planner.rows()
+    say_flops(planner)
+    cells = [row.cell for row in rows]
+    print(describe(cells, planner.root, backend.workers), flush=True)
+    if options.dry_run:
+        return
+    ended = run_plan(
+        cells,
+        planner.root,
+        backend,
+        show=lambda line: print(line, flush=True),
+        retry=options.retry,
+    )
+    results = {x["digest"]: x["result"] for x in ended if x["status"] == "done"}
+    found = [flat for row in rows if (flat := flat_row(row, results))]
+    if not found:
+        raise UserError(
+            "At least one run must end well, got none: look at `output.txt` "
+            f"of the folders in {planner.root / 'trials'}."
+        )
+    path = planner.root / f"{planner.suite.name}.csv"
+    write_text(path, csv_text(found))
+    print(f"{len(found)} of {len(rows)} rows: {path}")
+
+
+if __name__ == "__main__":
+    with user_errors():
+        main(sys.argv[1:])

@@ -1,0 +1,220 @@
+"""From a suite to its trials, each as long as its FLOPs allow, and to rows."""
+
+import functools
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from hyperpyyaml import load_hyperpyyaml
+from sparse_cost import flops_per_step
+from sparsity import METHODS, batch_macs
+
+from leanbrain.dataio.manifests import SPLITS
+from leanbrain.experiments.trials import Trial
+from leanbrain.optbench.suite.digests import data_digest
+from leanbrain.pruning.comparison.plan import ALL, Cell, Run
+from leanbrain.pruning.comparison.sources import sources_digest
+from leanbrain.pruning.flops import CostMeter
+from leanbrain.pruning.starting import method_file
+
+FOLDER = Path(__file__).resolve().parent
+FLOPS, STEPS = "flops", "steps"
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of the result: a cell, and what it was planned to cost.
+
+    Arguments
+    ---------
+    cell : Cell
+        The run and what it starts from.
+    equal : str
+        What it has in common with the yardstick: "flops" or "steps".
+    planned_flops : float
+        Of all training, that of the dense start included.
+    """
+
+    cell: Cell
+    equal: str
+    planned_flops: float
+
+    @property
+    def run(self):
+        """The last training."""
+        return self.cell.runs[ALL]
+
+
+class Planner:
+    """Makes the rows of a suite; equal trainings are one trial.
+
+    Arguments
+    ---------
+    suite : Suite
+        What is compared.
+    data, root : path
+        Folder of the manifests, and of the results.
+    """
+
+    def __init__(self, suite, data, root):
+        self.suite = suite
+        self.data, self.root = Path(data).resolve(), Path(root).resolve()
+        self.digest = data_digest(self.data, [f"{x}.csv" for x in SPLITS])
+        with (FOLDER / "hparams/pruned.yaml").open(encoding="utf-8") as file:
+            self.hparams = load_hyperpyyaml(
+                file, {"method": "none", **suite.overrides}
+            )
+        self.dense_step = CostMeter().training_flops(
+            batch_macs(self.hparams), 1
+        )
+        self.start = functools.cache(self._start)
+        self._costs = {}
+
+    def step_flops(self, method, sparsity):
+        """FLOPs of a pruned step, the mean of a run."""
+        key = method.name, sparsity
+        if key not in self._costs:
+            self._costs[key] = flops_per_step(self.hparams, method, sparsity)
+        return self._costs[key]
+
+    @property
+    def dense_steps(self):
+        """Length of the dense start."""
+        return self.suite.whole(self.suite.dense_steps)
+
+    def budget(self):
+        """FLOPs of the dense training and of the yardstick's pruning."""
+        suite = self.suite
+        step = self.step_flops(suite.yardstick, suite.sparsities[0])
+        pruning = suite.whole(suite.pruning_steps) * step
+        return self.dense_steps * self.dense_step + pruning
+
+    def rows(self):
+        """All rows, those that answer the first question first."""
+        return [
+            self.row(method, sparsity, seed, equal)
+            for equal in self.suite.equal
+            for position in range(self._most_sparsities())
+            for seed in self.suite.seeds
+            for method in self.suite.methods
+            for sparsity in method.sparsities[position : position + 1]
+        ]
+
+    def _most_sparsities(self):
+        return max(len(method.sparsities) for method in self.suite.methods)
+
+    def row(self, method, sparsity, seed, equal):
+        """A method at a sparsity with a seed."""
+        step = self.step_flops(method, sparsity)
+        before = self.dense_steps if method.from_dense else 0
+        dense_flops = before * self.dense_step
+        if equal == FLOPS:
+            steps = (self.budget() - dense_flops) / step
+        else:
+            steps = self.dense_steps + self.suite.pruning_steps - before
+        steps = self.suite.whole(steps)
+        run = self._pruned(method, sparsity, seed, steps)
+        label = f"{method.name}, equal {equal}"
+        cell = Cell(label, sparsity, seed, {ALL: run})
+        return Row(cell, equal, dense_flops + steps * step)
+
+    def _start(self, seed):
+        """The dense training of a seed."""
+        return self._run("hparams/fbank.yaml", self.dense_steps, seed, {})
+
+    def _pruned(self, method, sparsity, seed, steps):
+        """A training with a method of hparams/pruning."""
+        settings = {**method.settings, "sparsity": sparsity}
+        options = {"method": method.method, "pruning": settings}
+        needs = ()
+        if method.from_dense:
+            needs = (self.start(seed),)
+            options["dense_checkpoint"] = "{start}/save"
+        file = method_file(method.method, METHODS)
+        return self._run(
+            "hparams/pruned.yaml", steps, seed, options, [file], needs
+        )
+
+    def _run(self, entry, steps, seed, options, files=(), needs=()):
+        """Puts a trial together."""
+        suite = self.suite
+        options = {
+            "data_folder": "{data}",
+            "output_folder": "{folder}",
+            "seed": seed,
+            "number_of_epochs": suite.epochs,
+            "batches_per_epoch": steps // suite.epochs,
+            **suite.overrides,
+            **options,
+        }
+        words = [f"--{k}={json.dumps(v)}" for k, v in options.items()]
+        config = {
+            "arguments": [f"{{recipe}}/{entry}", *words],
+            "data": self.digest,
+            "sources": sources_digest([FOLDER / entry, *files]),
+            "start": [run.trial.digest for run in needs],
+        }
+        places = {"recipe": str(FOLDER), "data": str(self.data)}
+        places |= {"start": str(run.folder) for run in needs}
+        trial = Trial(
+            "sparse_train:run",
+            config,
+            context={"places": places},
+            cost_s=steps * suite.step_s + suite.run_s,
+        )
+        return Run(trial, steps, trial.folder(self.root) / "work", needs)
+
+
+def some_of(suite, names=None, seeds=None, equal=None):
+    """A part of a suite: the named methods, these seeds; None takes all."""
+    known = {method.name: method for method in suite.methods}
+    return replace(
+        suite,
+        methods=[known[name] for name in names or known],
+        seeds=seeds or suite.seeds,
+        equal=equal or suite.equal,
+    )
+
+
+def flat_row(row, results):
+    """A row of the CSV.
+
+    Arguments
+    ---------
+    row : Row
+        As planned.
+    results : dict
+        Digest of a trial -> what its result.json says.
+
+    Returns
+    -------
+    dict | None
+        None if a run of it has not ended well.
+    """
+    runs = [*row.run.needs, row.run]
+    if any(run.trial.digest not in results for run in runs):
+        return None
+    *_, last = found = [results[run.trial.digest] for run in runs]
+    name, _, _ = row.cell.method.rpartition(", equal ")
+    density = [f"{x:.3f}" for x in last["density"].values()]
+    return {
+        "method": name,
+        "sparsity": row.cell.sparsity,
+        "equal": row.equal,
+        "seed": row.cell.seed,
+        "dense_steps": sum(x["steps"] for x in found[:-1]),
+        "steps": last["steps"],
+        "planned_flops": f"{row.planned_flops:.4e}",
+        "flops": f"{sum(x['flops'] for x in found):.4e}",
+        "target_weights": last["target_weights"],
+        "real_sparsity": f"{last['sparsity']:.4f}",
+        "density": " ".join(density),
+        "seconds": f"{sum(sum(x['seconds'].values()) for x in found):.0f}",
+        "valid": f"{last['best']['error_percent']:.2f}",
+        **{k: f"{v:.2f}" for k, v in last["error_percent"].items()},
+        "cpu": last["host"]["cpu"],
+        "cores": last["host"]["cores"],
+        "torch": last["versions"]["torch"],
+        "speechbrain": last["versions"]["speechbrain"],
+        "commit": last["commit"],
+    }

@@ -1,0 +1,112 @@
+"""The sparse side of the recipe: the run's pruner, and what a run cost."""
+
+from pathlib import Path
+
+import torch
+from features import pool_statistics, run_block
+
+from leanbrain.pruning.checkpoints import (
+    newest_checkpoint,
+    require_dense,
+    require_pruned,
+)
+from leanbrain.pruning.flops import CostMeter, macs
+from leanbrain.pruning.starting import load_dense, make_pruner, method_file
+
+METHODS = Path(__file__).resolve().parents[3] / "hparams" / "pruning"
+PATHWAY = "all"
+
+
+def pruner_of(hparams):
+    """The pruner that the entry file names; None if it names no `method`."""
+    if "method" not in hparams:
+        return None
+    return make_pruner(
+        method_file(hparams["method"], METHODS),
+        hparams["pruning"],
+        hparams["seed"],
+        total_steps=hparams["total_steps"],
+        pathways=[PATHWAY],
+    )
+
+
+def connect_pruner(hparams, brain):
+    """Attaches the pruner, or makes sure that a dense run stays dense."""
+    own = hparams["save_folder"]
+    if brain.pruner is None:
+        require_dense(own)
+        return
+    require_pruned(own)
+    if hparams["dense_checkpoint"] and newest_checkpoint(own) is None:
+        load_dense(hparams["model"], hparams["dense_checkpoint"])
+    brain.pruner.attach(brain, hparams["monitor"])
+
+
+def batch_macs(hparams):
+    """Multiply-adds of a full batch in the classifier.
+
+    Arguments
+    ---------
+    hparams : dict
+        With `max_batch_s`, `net`, `modules` and `compute_features`.
+
+    Returns
+    -------
+    dict
+        Name of a weight -> multiply-adds, of `max_batch_s` utterances of one
+        second each. Features are not counted: they are computed once.
+    """
+    net = hparams["net"]
+    hop = hparams["compute_features"].get_filter_properties().stride
+    count = max(1, round(hparams["max_batch_s"]))
+    frames = 1 + net["sample_rate_hz"] // hop
+    weight = net["output"].w.weight
+    feats = weight.new_zeros(count, frames, net["n_features"])
+    valid = torch.ones(count, frames, dtype=torch.bool, device=weight.device)
+    modes = {m: m.training for m in net["blocks"].modules()}
+
+    @torch.no_grad()
+    def run():
+        hidden = feats
+        for block in net["blocks"]:
+            hidden = run_block(block, hidden, valid)
+        net["output"](pool_statistics(hidden, valid))
+
+    net["blocks"].eval()  # the statistics of batch norm stay as they are
+    try:
+        return macs(run, hparams["modules"])
+    finally:
+        for module, training in modes.items():
+            module.training = training
+
+
+def sparsity_facts(hparams, pruner, steps):
+    """What result.json says about weights and FLOPs.
+
+    Arguments
+    ---------
+    hparams : dict
+        The loaded YAML.
+    pruner : AdaptivePruner | None
+        After training; None of a dense run.
+    steps : int
+        Optimizer steps done.
+
+    Returns
+    -------
+    dict
+        "flops": of the classifier's training at the densities that its steps
+        had; "sparsity" and "density" of the masks at its end.
+    """
+    meter = CostMeter() if pruner is None else pruner.cost
+    flops = meter.training_flops(batch_macs(hparams), steps)
+    if pruner is None:
+        return {"method": None, "sparsity": 0.0, "flops": flops}
+    masks = pruner.masks
+    return {
+        "method": method_file(hparams["method"], METHODS).stem,
+        "sparsity": 1.0 - masks.density(PATHWAY),
+        "flops": flops,
+        "target_weights": masks.numel(),
+        "density": {n: masks.density(PATHWAY, n) for n in masks.shapes},
+    }
