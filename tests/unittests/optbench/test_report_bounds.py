@@ -13,10 +13,10 @@ from fake_report import RULES, findings
 from leanbrain.optbench.report.page import html_page, markdown_page
 from leanbrain.optbench.report.ratios import bound_of, ratio_of, span_of
 from leanbrain.optbench.report.tables import differences, scores
-from leanbrain.optbench.report.text import number
 from leanbrain.optbench.report.tuned import tuned, uneven
 from leanbrain.optbench.report.words import notes, protocol, verdict
 from leanbrain.optbench.statistics.comparison import Comparison
+from leanbrain.text import number
 
 RECIPE = Path(__file__).parents[3] / "recipes" / "OptimizerBenchmark"
 PAIR = {"adamw": (1.0, 0.001), "other": (3.0, 0.001)}

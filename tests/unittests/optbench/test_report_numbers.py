@@ -11,8 +11,8 @@ from fake_report import RULES, findings, read_csv
 
 from leanbrain.optbench.report.csv_files import summary_csv, trials_csv
 from leanbrain.optbench.report.tables import costs, differences
-from leanbrain.optbench.report.text import number
 from leanbrain.optbench.report.words import notes, verdict
+from leanbrain.text import number
 
 RELAXED = RULES.target.relaxation_percent
 

@@ -12,7 +12,7 @@ from fake_report import HOSTILE_FILE
 
 from leanbrain.chart_style import DARK, LIGHT, recolour, to_svg
 from leanbrain.optbench.report import charts as report_charts
-from leanbrain.optbench.report.text import csv_text, markdown_text
+from leanbrain.text import csv_text, markdown_text
 
 
 class Page(HTMLParser):

@@ -157,6 +157,18 @@ def test_without_growth_counts_are_scaled():
     assert counts == {"a": 99, "b": 1}
 
 
+def test_an_empty_tensor_stays_empty_while_others_shrink():
+    shapes = {"a": torch.ones(10), "b": torch.ones(10)}
+    counts = by_gradient(shapes, 0.6, active={"a": 9, "b": 0}, min_keep=0)
+    assert counts == {"a": 8, "b": 0}
+
+
+def test_the_least_that_is_kept_is_not_grown_twice():
+    growth = {"a": torch.tensor([9.0, 9.0]), "b": torch.ones(10)}
+    counts = by_gradient(growth, 7 / 12, growth=growth, active={"a": 0, "b": 0})
+    assert counts == {"a": 2, "b": 3}
+
+
 def test_first_masks_are_those_of_another_allocation():
     scores = {"a": torch.ones(10, 10), "b": torch.ones(50, 50)}
     assert by_gradient(scores, 0.9) == erk(scores, 0.9)

@@ -17,8 +17,8 @@ from leanbrain.optbench.report.drawing import (
 )
 from leanbrain.optbench.report.findings import Findings
 from leanbrain.optbench.report.outcomes import Outcome
-from leanbrain.optbench.report.text import number
 from leanbrain.page import Chart, Section
+from leanbrain.text import number
 
 __all__ = ["costs", "progress", "scores", "sensitivity", "times"]
 

@@ -8,7 +8,7 @@ import math
 from typing import Any
 
 from leanbrain.optbench.report.findings import Findings
-from leanbrain.optbench.report.text import csv_text
+from leanbrain.text import csv_text
 
 __all__ = ["summary_csv", "trials_csv"]
 

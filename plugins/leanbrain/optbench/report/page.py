@@ -11,8 +11,8 @@ from typing import Any
 from leanbrain import page
 from leanbrain.optbench.report import charts, tables, words
 from leanbrain.optbench.report.findings import Findings
-from leanbrain.optbench.report.text import markdown_table, markdown_text
 from leanbrain.optbench.report.tuned import tuned
+from leanbrain.text import markdown_table, markdown_text
 
 __all__ = ["html_page", "markdown_page"]
 

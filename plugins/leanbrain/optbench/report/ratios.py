@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from leanbrain.optbench.report.text import interval, number
 from leanbrain.optbench.statistics.comparison import Comparison
+from leanbrain.text import interval, number
 
 __all__ = ["bound_of", "ends_of", "ratio_of", "span_of"]
 

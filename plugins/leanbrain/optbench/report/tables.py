@@ -9,7 +9,7 @@ from typing import Any
 from leanbrain.optbench.report.findings import Findings
 from leanbrain.optbench.report.outcomes import Outcome
 from leanbrain.optbench.report.ratios import bound_of, ratio_of, span_of
-from leanbrain.optbench.report.text import number
+from leanbrain.text import number
 
 __all__ = [
     "Table",

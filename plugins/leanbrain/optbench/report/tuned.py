@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from leanbrain.optbench.report.findings import Findings
-from leanbrain.optbench.report.text import number
+from leanbrain.text import number
 
 __all__ = ["tuned", "uneven"]
 

@@ -14,14 +14,14 @@ import yaml
 
 from leanbrain import page
 from leanbrain.files import atomic_path, write_text
-from leanbrain.optbench.report.text import (
+from leanbrain.pruning.comparison import tables, words
+from leanbrain.pruning.comparison.findings import Findings, analyse
+from leanbrain.pruning.comparison.rows import Kept, read_kept
+from leanbrain.text import (
     csv_text,
     markdown_table,
     markdown_text,
 )
-from leanbrain.pruning.comparison import tables, words
-from leanbrain.pruning.comparison.findings import Findings, analyse
-from leanbrain.pruning.comparison.rows import Kept, read_kept
 
 __all__ = ["markdown_page", "write_report"]
 

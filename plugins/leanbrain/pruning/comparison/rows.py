@@ -12,7 +12,7 @@ from typing import Any
 
 from leanbrain.checks import UserError
 from leanbrain.files import read_json, write_text
-from leanbrain.optbench.report.text import csv_text
+from leanbrain.text import csv_text
 
 __all__ = ["Kept", "key", "parts", "read_kept", "write_kept"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -122,7 +123,7 @@ def _relative(found: Findings) -> list[Series]:
 
     def more(value: float) -> float:
         # From reference / other - 1 to other / reference - 1.
-        return 100 * (1 / (1 + value) - 1)
+        return 100 * (1 / (1 + value) - 1) if value > -1.0 else math.nan
 
     series = []
     for method in found.methods:

@@ -52,7 +52,7 @@ def share(value: float) -> str:
     >>> share(-0.0583)
     '-5.8 %'
     """
-    return f"{100 * value:+.1f} %"
+    return _UNKNOWN if math.isnan(value) else f"{100 * value:+.1f} %"
 
 
 def count(value: float | None) -> str:

@@ -106,8 +106,8 @@ def reading(found: Findings) -> str:
         "the test set; lower is better. Brackets hold relative differences "
         f"with their {percent(found.confidence)} intervals. These come from "
         "resampling seeds, then utterances within each language, the same for "
-        "both methods of a difference; each is for itself, not corrected for "
-        "their number."
+        "both methods of a difference, widened as the seeds are few; each is "
+        "for itself, not corrected for their number."
     )
 
 

@@ -22,10 +22,10 @@ from pathlib import Path
 from leanbrain._host import user_errors
 from leanbrain.checks import UserError
 from leanbrain.files import read_json, write_text
-from leanbrain.optbench.report.text import markdown_table, markdown_text
 from leanbrain.pruning.comparison import tables, words
 from leanbrain.pruning.comparison.findings import analyse
 from leanbrain.pruning.comparison.rows import read_kept
+from leanbrain.text import markdown_table, markdown_text
 
 FOLDER = Path(__file__).resolve().parent
 ROOT = FOLDER.parents[3]

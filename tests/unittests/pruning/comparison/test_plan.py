@@ -1,0 +1,198 @@
+"""Plans: which trainings a suite takes, and what they are told."""
+
+import json
+
+import pytest
+
+from leanbrain.checks import UserError
+from leanbrain.pruning.comparison.plan import make_plan
+from leanbrain.pruning.comparison.stages import all_runs, describe
+from leanbrain.pruning.comparison.suite import Choice, Method
+
+
+def options_of(run):
+    """What the command line of a run says."""
+    words = [x[2:].partition("=") for x in run.trial.config["command"][3:]]
+    return {key: json.loads(value) for key, _, value in words}
+
+
+def by_name(cells):
+    return {(x.method, x.sparsity, x.seed): x for x in cells}
+
+
+@pytest.fixture
+def cells(site, make_suite):
+    return by_name(make_plan(make_suite(), site))
+
+
+def test_each_cell_is_planned_after_its_dense_start(cells):
+    assert list(cells) == [
+        ("start", 0.0, 1),
+        ("dense", 0.0, 1),
+        ("lap", 0.5, 1),
+        ("lap", 0.8, 1),
+        ("lsp", 0.8, 1),
+        ("fixed", 0.8, 1),
+        ("of_lap", 0.8, 1),
+    ]
+
+
+def test_a_dense_start_is_the_recipes_dense_run(cells):
+    run = cells["start", 0.0, 1].runs["all"]
+    assert run.trial.config["command"][2] == "{recipe}/hparams/dense.yaml"
+    assert options_of(run) == {
+        "data_folder": "{data}",
+        "output_folder": "{folder}",
+        "languages": ["en", "ru"],
+        "seed": 1,
+        "lstm_neurons": 8,
+    }
+    assert (run.steps, run.stage) == (10, 0)
+
+
+def test_a_run_of_all_languages(cells):
+    run = cells["lap", 0.8, 1].runs["all"]
+    options = options_of(run)
+    assert options["method"] == "lap"
+    assert options["pruning"] == {"sparsity": 0.8, "heal": 0.2}
+    assert options["languages"] == ["en", "ru"] and not options["subset"]
+    assert options["dense_checkpoint"] == "{start}/save"
+    assert (options["lr"], options["seed"]) == (0.2, 1)
+    assert (options["number_of_epochs"], options["batches_per_epoch"]) == (
+        3,
+        20,
+    )
+    start = cells["start", 0.0, 1].runs["all"]
+    assert run.needs == (start,) and run.stage == 1
+    assert run.trial.context["places"]["start"] == str(start.folder)
+
+
+def test_a_run_per_language(cells):
+    runs = cells["lsp", 0.8, 1].runs
+    assert list(runs) == ["en", "ru"]
+    for language, run in runs.items():
+        options = options_of(run)
+        assert options["languages"] == [language] and options["subset"]
+        assert run.steps == 15
+
+
+def test_masks_come_from_each_language_or_from_all(cells):
+    fixed = cells["fixed", 0.8, 1].runs["all"]
+    files = options_of(fixed)["pruning"]["initial_masks"]
+    assert files == {"en": "{masks_en}", "ru": "{masks_ru}"}
+    sources = cells["lsp", 0.8, 1].runs
+    for language in ("en", "ru"):
+        place = fixed.trial.context["places"][f"masks_{language}"]
+        assert place == str(sources[language].folder / "masks.pt")
+    assert fixed.stage == 2
+    of_lap = cells["of_lap", 0.8, 1].runs["all"]
+    assert options_of(of_lap)["pruning"]["initial_masks"] == "{masks_all}"
+    assert of_lap.needs[1] is cells["lap", 0.5, 1].runs["all"]
+
+
+def test_total_steps_count_the_runs_that_find_masks(cells):
+    total = {name: cell.total_steps for (name, _, _), cell in cells.items()}
+    assert total == {
+        "start": 0,
+        "dense": 60,
+        "lap": 60,
+        "lsp": 30,
+        "fixed": 90,
+        "of_lap": 120,
+    }
+
+
+def test_shared_runs_are_run_once(cells):
+    runs = all_runs(cells.values())
+    digests = [run.trial.digest for run in runs]
+    assert len(digests) == len(set(digests)) == 8
+    for i, run in enumerate(runs):
+        assert all(x in runs[:i] for x in run.needs)
+
+
+def test_masks_of_a_sparsity_that_is_no_row_are_planned(site, make_suite):
+    choice = Choice(methods=["of_lap"], seeds=[7])
+    cells = make_plan(make_suite(), site, choice)
+    assert [x.method for x in cells] == ["start", "of_lap"]
+    assert len(all_runs(cells)) == 3
+    assert {x.seed for x in cells} == {7}
+
+
+def identity(suite, site):
+    return {
+        key: [run.trial.digest for run in cell.runs.values()]
+        for key, cell in by_name(make_plan(suite, site)).items()
+    }
+
+
+def test_a_new_mask_finder_is_a_new_run_of_all_that_build_on_it(
+    site, make_suite
+):
+    before = identity(make_suite(), site)
+    (site.methods / "lsp.yaml").write_text("is: another\n")
+    after = identity(make_suite(), site)
+    changed = {key[0] for key in before if before[key] != after[key]}
+    assert changed == {"lsp", "fixed"}
+
+
+@pytest.mark.parametrize(
+    "path, changed",
+    [
+        ("recipe/hparams/dense.yaml", 7),
+        ("recipe/hparams/pruned.yaml", 6),
+        ("data/test.csv", 7),
+        ("recipe/train.py", 0),
+    ],
+)
+def test_files_of_a_run_are_part_of_what_it_is(site, make_suite, path, changed):
+    before = identity(make_suite(), site)
+    with open(site.root.parent / path, "a") as file:
+        file.write("more: 1\n")
+    after = identity(make_suite(), site)
+    assert sum(before[key] != after[key] for key in before) == changed
+
+
+def test_where_things_lie_is_no_part_of_what_a_run_is(
+    site, make_suite, tmp_path
+):
+    before = identity(make_suite(), site)
+    for name in ("recipe", "methods", "data"):
+        (tmp_path / name).rename(tmp_path / f"moved_{name}")
+    moved = type(site)(
+        *(tmp_path / f"moved_{x}" for x in ("recipe", "methods", "data")),
+        tmp_path / "elsewhere",
+    )
+    assert identity(make_suite(), moved) == before
+
+
+def test_a_method_of_ones_own(site, make_suite, tmp_path):
+    own = tmp_path / "own.yaml"
+    own.write_text("is: own\n")
+    suite = make_suite([Method("mine", str(own), [0.5])])
+    run = make_plan(suite, site)[1].runs["all"]
+    assert options_of(run)["method"] == "{method}"
+    assert run.trial.context["places"]["method"] == str(own)
+
+
+def test_a_method_without_a_file_is_named(site, make_suite):
+    with pytest.raises(UserError, match="lip.yaml cannot be read"):
+        make_plan(make_suite([Method("lip", "lip", [0.5])]), site)
+
+
+def test_a_plan_is_described_with_its_cost(site, make_suite):
+    cells = make_plan(make_suite(step_s=1.0, run_s=2.0), site)
+    text = describe(cells, site.root, workers=1)
+    # 10 + 4 x 60 + 2 x 15 steps and another 60, 8 runs.
+    assert "8 runs, 5 min 56 s of work" in text
+    (line,) = [x for x in text.splitlines() if x.startswith("fixed")]
+    assert line.split() == [
+        "fixed",
+        "0.8",
+        "1",
+        "1",
+        "60",
+        "90",
+        "0",
+        "of",
+        "1",
+    ]

@@ -1,0 +1,67 @@
+"""Running a plan: in order, once, and past what fails."""
+
+import pytest
+
+from leanbrain.experiments.backends import LocalPool
+from leanbrain.pruning.comparison.plan import make_plan
+from leanbrain.pruning.comparison.stages import run_plan
+from leanbrain.pruning.comparison.suite import MasksFrom, Method
+
+
+@pytest.fixture
+def run(site):
+    """Runs a suite in this process; returns rows, and what was said."""
+
+    def run(suite, **settings):
+        said = []
+        cells = make_plan(suite, site)
+        rows = run_plan(
+            cells, site.root, LocalPool(0), show=said.append, **settings
+        )
+        return rows, said
+
+    return run
+
+
+def test_runs_start_from_what_others_left(run, make_suite):
+    rows, said = run(make_suite())
+    # The stand-in fails unless it finds the checkpoint and all masks.
+    assert [row["status"] for row in rows] == ["done"] * 8
+    entries = [row["result"]["entry"] for row in rows]
+    assert entries == ["dense.yaml"] + 7 * ["pruned.yaml"]
+    assert any(x.startswith("in all: 8 of 8") for x in said)
+    again, said = run(make_suite())
+    assert again == rows
+    assert "in all: All 8 trials are recorded already." in said
+
+
+def test_a_run_that_fails_stops_only_what_builds_on_it(run, make_suite):
+    methods = [
+        Method("broken", "broken", [0.5]),
+        Method(
+            "on_it", "fixed_pathways", [0.5], masks_from=MasksFrom("broken")
+        ),
+        Method("lap", "lap", [0.5]),
+    ]
+    suite = make_suite(methods)
+    rows, said = run(suite)
+    ends = {
+        row["result"]["options"].get("method", "start")
+        if row["result"]
+        else "broken": row["status"]
+        for row in rows
+    }
+    assert ends == {"start": "done", "broken": "failed", "lap": "done"}
+    assert any("1 runs are left out" in x for x in said)
+    (broken,) = [row for row in rows if row["status"] == "failed"]
+    assert "this method is broken" in broken["reason"]
+
+
+def test_what_failed_is_run_again_when_asked(run, make_suite, site):
+    suite = make_suite([Method("broken", "broken", [0.5])])
+    run(suite)
+    script = site.recipe / "train.py"
+    script.write_text(script.read_text().replace('== "broken"', '== "mended"'))
+    assert [x["status"] for x in run(suite)[0]] == ["done", "failed"]
+    rows, _ = run(suite, retry=("failed",))
+    assert [x["status"] for x in rows] == ["done", "done"]

@@ -1,0 +1,152 @@
+"""Suites: what is compared, and what cannot be."""
+
+import pytest
+
+from leanbrain.checks import UserError
+from leanbrain.pruning.comparison.suite import (
+    Choice,
+    MasksFrom,
+    Method,
+    Steps,
+    Suite,
+)
+from leanbrain.pruning.comparison.suite_file import load_suite
+
+SUITE = {
+    "name": "small",
+    "languages": ["en", "ru"],
+    "seeds": [1],
+    "steps": Steps(3, 20),
+    "overrides": {},
+    "start": {},
+}
+YAML = """
+name: small
+languages: [en, ru]
+seeds: [1, 2]
+sparsities: [0.5, 0.8]
+steps: {epochs: 3, batches_per_epoch: 20}
+start: {lstm_neurons: 8}
+overrides: {lr: 0.2}
+step_s: 0.5
+methods:
+    - {name: dense, method: none, sparsities: [0.0]}
+    - {name: lap, settings: {heal: 0.2}}
+    - {name: lsp, sparsities: [0.8], per_language: True, budget: 0.25}
+    - name: fixed
+      method: fixed_pathways
+      masks_from: {method: lsp, sparsity: same}
+    - {name: late, method: own.yaml, masks_from: {method: lap, sparsity: 0.5}}
+"""
+
+
+@pytest.fixture
+def load(tmp_path):
+    def load(text, **settings):
+        path = tmp_path / "suite.yaml"
+        path.write_text(text)
+        return load_suite(path, **settings)
+
+    return load
+
+
+@pytest.mark.parametrize("budget", [0.01, 0.25, 1 / 3, 1.0, 1.5, 2, 7.3])
+@pytest.mark.parametrize("steps", [Steps(1, 1), Steps(3, 210), Steps(4, 7)])
+def test_a_budget_is_met_to_the_step(steps, budget):
+    scaled = steps.scaled(budget)
+    assert scaled.total == max(1, int(steps.total * budget + 0.5))
+    assert 1 <= scaled.epochs <= max(1, steps.epochs * budget)
+
+
+def test_the_whole_budget_changes_nothing():
+    assert Steps(3, 210).scaled(1.0) == Steps(3, 210)
+
+
+def test_a_file_says_what_a_suite_is(load, tmp_path):
+    suite = load(YAML)
+    assert suite.languages == ["en", "ru"] and suite.seeds == [1, 2]
+    assert suite.steps == Steps(3, 20)
+    assert (suite.start, suite.overrides) == ({"lstm_neurons": 8}, {"lr": 0.2})
+    assert (suite.step_s, suite.run_s) == (0.5, 20.0)
+    assert suite.methods == [
+        Method("dense", "none", [0.0]),
+        Method("lap", "lap", [0.5, 0.8], {"heal": 0.2}),
+        Method("lsp", "lsp", [0.8], per_language=True, budget=0.25),
+        Method(
+            "fixed", "fixed_pathways", [0.5, 0.8], masks_from=MasksFrom("lsp")
+        ),
+        Method(
+            "late",
+            str(tmp_path / "own.yaml"),
+            [0.5, 0.8],
+            masks_from=MasksFrom("lap", 0.5),
+        ),
+    ]
+
+
+def test_languages_are_those_of_the_data_if_none_are_named(load):
+    text = YAML.replace("languages: [en, ru]\n", "")
+    assert load(text, languages=["de", "fr"]).languages == ["de", "fr"]
+    assert load(YAML, languages=["de", "fr"]).languages == ["en", "ru"]
+
+
+@pytest.mark.parametrize(
+    "old, new, message",
+    [
+        ("seeds: [1, 2]", "seed: [1, 2]", "key of the suite.*nearest: seeds"),
+        ("seeds: [1, 2]", "seeds: 1", "`seeds` must be a list, got 1"),
+        ("seeds: [1, 2]", "seeds: [1, 1]", "`seeds` must be different"),
+        ("seeds: [1, 2]", "seeds: [-1]", "`seeds` must be an integer >= 0"),
+        ("seeds: [1, 2]\n", "", "must have the key `seeds`"),
+        ("epochs: 3, ", "", "`steps` must have the keys epochs"),
+        ("epochs: 3", "epochs: 0", "`steps.epochs` must be an integer >= 1"),
+        ("name: lap", "nam: lap", "key of methods.*nearest: name"),
+        ("name: lap", "name: lsp", "`methods` must be different"),
+        ("name: lap", "name: start", "`name` of a method.*got 'start'"),
+        ("name: lap", "name: a|b", "`name` of a method.*got 'a|b'"),
+        ("{name: lap,", "{method: lap,", "must have a `name`"),
+        ("0.5, 0.8]", "0.5, 1.0]", r"`sparsities` must be in \[0, 1\)"),
+        ("budget: 0.25", "budget: 0", "`budget` must be a finite number > 0"),
+        ("per_language: True", "per_language: 3", "`per_language` must be"),
+        ("method: lsp, sparsity: same", "method: lsp", "keys method, sparsity"),
+        ("method: lsp, sparsity: same", "method: x, sparsity: 0.5", "got 'x'"),
+        ("sparsity: 0.5", "sparsity: 5", "`masks_from.sparsity` must be in"),
+        ("settings: {heal: 0.2}", "settings: 3", "`settings` must be a map"),
+        ("step_s: 0.5", "step_s: 0", "`step_s` must be a finite number > 0"),
+        ("name: small", "name: !new:x.Y", "must be plain YAML"),
+    ],
+)
+def test_what_is_wrong_in_a_file_is_named(load, old, new, message):
+    assert YAML.count(old)
+    with pytest.raises(UserError, match=message):
+        load(YAML.replace(old, new, 1))
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(UserError, match="nowhere.yaml cannot be read"):
+        load_suite(tmp_path / "nowhere.yaml")
+
+
+def test_masks_do_not_go_in_a_circle():
+    methods = [
+        Method("a", "a", [0.5], masks_from=MasksFrom("b")),
+        Method("b", "b", [0.5], masks_from=MasksFrom("a")),
+    ]
+    with pytest.raises(UserError, match="got a from b from a"):
+        Suite(**SUITE, methods=methods)
+
+
+def test_a_part_of_a_suite_keeps_its_dense_control(load):
+    suite = load(YAML)
+    part = suite.cells(Choice(sparsities=[0.5]))
+    assert part == [("dense", 0.0), ("lap", 0.5), ("fixed", 0.5), ("late", 0.5)]
+    assert suite.cells(Choice(methods=["lsp"])) == [("lsp", 0.8)]
+    assert len(suite.cells()) == 8
+
+
+def test_a_part_that_is_not_there_is_named(load):
+    suite = load(YAML)
+    with pytest.raises(UserError, match=r"0\.5, 0\.8\), got 0\.6"):
+        suite.cells(Choice(sparsities=[0.6]))
+    with pytest.raises(UserError, match="`method` must be one of.*'lip'"):
+        suite.cells(Choice(methods=["lip"]))
