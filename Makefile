@@ -7,6 +7,8 @@ PYTHON ?= python3
 RESULTS ?= results/demo
 # A folder with manifests of real speech, in place of synthesised speech.
 DATA ?=
+# Processes of `make test`: one for each core. Each test computes on one.
+JOBS ?= auto
 # The port of `make board`.
 PORT ?= 6006
 
@@ -58,7 +60,7 @@ board: $(STAMP) ## show all results in TensorBoard
 	@$(PY) -m tensorboard.main --logdir results --port $(PORT)
 
 test: $(STAMP) ## run all tests; fails below 90 % coverage of plugins/leanbrain
-	$(PY) -m pytest --cov --cov-report=term
+	$(PY) -m pytest -n $(JOBS) --dist loadfile --cov --cov-report=term
 
 unit: $(STAMP) ## run the fast tests only
 	$(PY) -m pytest tests/unittests -m "not slow"

@@ -56,6 +56,7 @@ EXTRAS = {
         # 8.2 is the first to import doctest modules under their real names.
         "pytest>=8.2,<10",
         "pytest-cov>=5,<8",
+        "pytest-xdist>=3.6,<4",  # all cores: the suite is long
         "ruff==0.12.4",
         # A test builds the wheel; torch does not accept 82.
         "setuptools>=70.1,<82",

@@ -21,7 +21,6 @@ TINY = {
     "rounds": 3,
     "seed": 5,
     "relative_density": {"*lstm*": 2.0, "*": 1.0},
-    "adaptive": {"interval": 2, "min_batches": 1},
 }
 ONE_LANGUAGE = {"lsp", "adaptive_mono"}
 SEVERAL = {
@@ -44,11 +43,12 @@ def train(toy, name, start=1, **settings):
     own = {k: v for k, v in TINY.items() if k in keys_of(name)}
     languages = ["en"] if name in ONE_LANGUAGE else list(toy.LANGUAGES)
     own |= {"total_steps": STEPS, "pathways": languages, **settings}
-    languages = own["pathways"]
     loaded = load_method(FOLDER / f"{name}.yaml", **own)
     brain = toy.make_brain(pruner=loaded["pruner"], seed=start)
     before = [p.detach().clone() for p in brain.modules.parameters()]
-    batches = toy.loader(STEPS // 2, languages)
+    batches = toy.loader(STEPS)
+    heard = [b for b in batches.dataset.items if b.lang[0] in own["pathways"]]
+    batches.dataset.items = heard[: STEPS // 2]
     seen = []
     finish = loaded["pruner"].finish_step
 

@@ -296,6 +296,9 @@ def test_an_allocation_may_look_at_growth_and_counts(toy):
         if growth is not None:
             hidden = {n: int((g == -1).sum()) for n, g in growth.items()}
         calls.append((hidden, active, progress))
+        if active is not None:  # what is not active cannot be kept
+            shown = {n: int((s >= 0).sum()) for n, s in saliency.items()}
+            assert shown == active
         return per_layer(saliency, sparsity)
 
     brain, pruner = ready(

@@ -2,19 +2,34 @@
 
 import importlib.util
 import json
+import statistics
 
 import pytest
 
 from leanbrain.checks import UserError
+from leanbrain.pruning.comparison.findings import analyse
+from leanbrain.pruning.comparison.rows import write_kept
+from leanbrain.pruning.comparison.words import verdict
+from leanbrain.text import markdown_text
+
+
+def load(path):
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 @pytest.fixture(scope="module")
 def tables(repo_root):
-    path = repo_root / "recipes/MultilingualPrompts/ASR/CTC/readme_tables.py"
-    spec = importlib.util.spec_from_file_location("readme_tables", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    recipe = repo_root / "recipes/MultilingualPrompts/ASR/CTC"
+    return load(recipe / "readme_tables.py")
+
+
+@pytest.fixture(scope="module")
+def fake(repo_root):
+    folder = repo_root / "tests/unittests/pruning/comparison"
+    return load(folder / "fake_kept.py")
 
 
 def test_the_readmes_show_what_the_csv_files_hold(tables):
@@ -68,3 +83,36 @@ def test_missing_results_are_named(tables, tmp_path, monkeypatch):
         tables.table_of("other")
     with pytest.raises(UserError, match="must hold a result.json"):
         tables.collect("mine", tmp_path)
+
+
+def test_tables_of_a_comparison(tables, fake, tmp_path, monkeypatch):
+    kept = fake.make(
+        {"adaptive": ((0.3, None, None), 1, 0.6), "a|b": ((0.4,) * 3, 4, None)},
+        ("en", "ru"),
+        (1, 2),
+        "mine",
+    )
+    monkeypatch.setattr(tables, "RESULTS", tmp_path)
+    write_kept(kept, tmp_path)
+    marks = ("compare_mine", "verdicts_mine")
+    text = "\n".join(f"<!-- table: {x} -->\n<!-- end -->" for x in marks)
+    text = tables.filled(text)
+    assert tables.filled(text) == text
+    (row,) = [x for x in text.splitlines() if x.startswith("| adaptive ")]
+    errors = [x["mean_cer"] for x in kept.rows if x["method"] == "adaptive"]
+    sd = statistics.stdev(errors)
+    assert f"| {statistics.mean(errors):.2f} ± {sd:.2f} |" in row
+    assert "| 1,260 |" in row and "| a\\|b " in text
+    assert "commit 01234567.\n<!-- end -->" in text
+    found = analyse(kept)
+    assert markdown_text(verdict(found)) in text
+    points = found.versus[-1].difference
+    assert f"| {points.mean:+.2f} ({points.low:+.2f} to " in text
+    assert "Brackets hold relative differences" in text
+
+
+def test_a_comparison_without_results_is_named(tables, tmp_path, monkeypatch):
+    monkeypatch.setattr(tables, "RESULTS", tmp_path)
+    for name in ("compare_other", "verdicts_other"):
+        with pytest.raises(UserError, match="got no file compare_other.json"):
+            tables.filled(f"<!-- table: {name} -->\n<!-- end -->")

@@ -26,6 +26,8 @@ def load_method(
         A YAML file with the key `pruner`.
     **settings
         Values for keys of the file; each replaces the file's own as a whole.
+        Only where the file includes another, a mapping changes that one's
+        keys: ``adaptive={"interval": 5}``.
 
     Returns
     -------
@@ -58,7 +60,7 @@ def load_method(
     for name, value in settings.items():
         known = [key for key in tree if key != "pruner"]
         check_known(f"setting of {file}", name, known)
-        tree[name] = _plain(value)
+        _put(tree, name, _plain(value))
     missing = [name for name, value in tree.items() if _is_open(value)]
     if missing:
         raise UserError(
@@ -94,6 +96,22 @@ def _read(file: Path) -> Any:
     if not isinstance(tree, Mapping) or "pruner" not in tree:
         raise UserError(f"The method {file} must have the key `pruner`.")
     return tree
+
+
+def _put(tree: Any, name: str, value: Any) -> None:
+    """Sets a key; an included file's own keys are set one by one."""
+    from ruamel.yaml.comments import CommentedMap
+
+    node = tree[name]
+    tag = getattr(node, "tag", None)
+    includes = str(getattr(tag, "value", None)).startswith("!include:")
+    if not (includes and isinstance(value, Mapping)):
+        tree[name] = value
+        return
+    if not isinstance(node, Mapping):  # included without any change so far
+        tree[name] = CommentedMap()
+        tree[name].yaml_set_ctag(tag)
+    tree[name].update(value)
 
 
 def _is_open(value: Any) -> bool:

@@ -1,4 +1,4 @@
-"""What a recipe's run starts with: a method by name, a dense model's weights."""
+"""What a run starts with: a method by name, and weights of a dense model."""
 
 from __future__ import annotations
 

@@ -19,6 +19,7 @@ import sys
 from pathlib import Path
 
 from chart import draw
+from sparse_table import sparse_table, spread
 
 from leanbrain._host import user_errors
 from leanbrain.checks import UserError
@@ -129,15 +130,6 @@ def by_level(row):
     return {level: statistics.mean(x) for level, x in levels.items()}
 
 
-def spread(values):
-    """Mean and standard deviation, where there are several."""
-    values = [float(v) for v in values]
-    mean = f"{statistics.mean(values):.1f}"
-    if len(values) == 1:
-        return mean
-    return f"{mean} ± {statistics.stdev(values):.1f}"
-
-
 def differences(rows, share):
     """Error of each front end minus that of fbank, seed by seed."""
     errors = {
@@ -170,6 +162,13 @@ def level_name(level):
 def table_of(name):
     """The Markdown table of results/<name>.csv: mean and spread over seeds."""
     rows = read_results(name)
+    # Both kinds of comparison lie in one folder.
+    make = sparse_table if "sparsity" in rows[0] else front_end_table
+    return make(rows)
+
+
+def front_end_table(rows):
+    """The table of a comparison of front ends."""
     levels = list(by_level(rows[0]))
     heads = ["training data", "front end", "seeds", "parameters", "minutes"]
     heads += [f"{level_name(level)} %" for level in levels]

@@ -18,7 +18,8 @@ import sys
 from pathlib import Path
 
 from readme_tables import csv_text
-from sparse_runs import Planner, flat_row, some_of
+from sparse_rows import flat_row
+from sparse_runs import Planner, some_of
 from sparse_suite import EQUAL, load_suite
 
 from leanbrain._host import user_errors
@@ -60,9 +61,7 @@ def make_planner(options):
     names = [method.name for method in suite.methods]
     for name in options.methods or ():
         check_known("methods", name, names)
-    suite = some_of(
-        suite, options.methods, options.seeds, options.equal
-    )
+    suite = some_of(suite, options.methods, options.seeds, options.equal)
     root = Path(options.results_folder)
     data = options.data_folder or synthesise_digits(root / "speech")
     return Planner(suite, data, root)

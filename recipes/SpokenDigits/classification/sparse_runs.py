@@ -155,7 +155,8 @@ class Planner:
             "start": [run.trial.digest for run in needs],
         }
         places = {"recipe": str(FOLDER), "data": str(self.data)}
-        places |= {"start": str(run.folder) for run in needs}
+        if needs:
+            places["start"] = str(needs[0].folder)
         trial = Trial(
             "sparse_train:run",
             config,
@@ -174,47 +175,3 @@ def some_of(suite, names=None, seeds=None, equal=None):
         seeds=seeds or suite.seeds,
         equal=equal or suite.equal,
     )
-
-
-def flat_row(row, results):
-    """A row of the CSV.
-
-    Arguments
-    ---------
-    row : Row
-        As planned.
-    results : dict
-        Digest of a trial -> what its result.json says.
-
-    Returns
-    -------
-    dict | None
-        None if a run of it has not ended well.
-    """
-    runs = [*row.run.needs, row.run]
-    if any(run.trial.digest not in results for run in runs):
-        return None
-    *_, last = found = [results[run.trial.digest] for run in runs]
-    name, _, _ = row.cell.method.rpartition(", equal ")
-    density = [f"{x:.3f}" for x in last["density"].values()]
-    return {
-        "method": name,
-        "sparsity": row.cell.sparsity,
-        "equal": row.equal,
-        "seed": row.cell.seed,
-        "dense_steps": sum(x["steps"] for x in found[:-1]),
-        "steps": last["steps"],
-        "planned_flops": f"{row.planned_flops:.4e}",
-        "flops": f"{sum(x['flops'] for x in found):.4e}",
-        "target_weights": last["target_weights"],
-        "real_sparsity": f"{last['sparsity']:.4f}",
-        "density": " ".join(density),
-        "seconds": f"{sum(sum(x['seconds'].values()) for x in found):.0f}",
-        "valid": f"{last['best']['error_percent']:.2f}",
-        **{k: f"{v:.2f}" for k, v in last["error_percent"].items()},
-        "cpu": last["host"]["cpu"],
-        "cores": last["host"]["cores"],
-        "torch": last["versions"]["torch"],
-        "speechbrain": last["versions"]["speechbrain"],
-        "commit": last["commit"],
-    }

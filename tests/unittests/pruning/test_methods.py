@@ -90,3 +90,9 @@ def test_what_is_no_method_is_refused(tmp_path, text, match):
         path.write_text(text)
     with pytest.raises(UserError, match=match):
         load_method(path)
+
+
+def test_a_mapping_changes_keys_of_an_included_file(tiny, tmp_path):
+    (tmp_path / "part.yaml").write_text("x: 3\ny: 4\nz: !ref <x> + <y>\n")
+    tiny.write_text("part: !include:part.yaml\npruner: !ref <part[z]>\n")
+    assert load_method(tiny, part={"x": 5})["pruner"] == 9

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from small_comparison import make_site, make_suite
 
 from leanbrain.checks import UserError
 from leanbrain.pruning.comparison.plan import make_plan
@@ -21,7 +22,12 @@ def by_name(cells):
 
 
 @pytest.fixture
-def cells(site, make_suite):
+def site(tmp_path):
+    return make_site(tmp_path)
+
+
+@pytest.fixture
+def cells(site):
     return by_name(make_plan(make_suite(), site))
 
 
@@ -110,7 +116,7 @@ def test_shared_runs_are_run_once(cells):
         assert all(x in runs[:i] for x in run.needs)
 
 
-def test_masks_of_a_sparsity_that_is_no_row_are_planned(site, make_suite):
+def test_masks_of_a_sparsity_that_is_no_row_are_planned(site):
     choice = Choice(methods=["of_lap"], seeds=[7])
     cells = make_plan(make_suite(), site, choice)
     assert [x.method for x in cells] == ["start", "of_lap"]
@@ -125,9 +131,7 @@ def identity(suite, site):
     }
 
 
-def test_a_new_mask_finder_is_a_new_run_of_all_that_build_on_it(
-    site, make_suite
-):
+def test_a_new_mask_finder_is_a_new_run_of_all_that_build_on_it(site):
     before = identity(make_suite(), site)
     (site.methods / "lsp.yaml").write_text("is: another\n")
     after = identity(make_suite(), site)
@@ -144,7 +148,7 @@ def test_a_new_mask_finder_is_a_new_run_of_all_that_build_on_it(
         ("recipe/train.py", 0),
     ],
 )
-def test_files_of_a_run_are_part_of_what_it_is(site, make_suite, path, changed):
+def test_files_of_a_run_are_part_of_what_it_is(site, path, changed):
     before = identity(make_suite(), site)
     with open(site.root.parent / path, "a") as file:
         file.write("more: 1\n")
@@ -152,9 +156,7 @@ def test_files_of_a_run_are_part_of_what_it_is(site, make_suite, path, changed):
     assert sum(before[key] != after[key] for key in before) == changed
 
 
-def test_where_things_lie_is_no_part_of_what_a_run_is(
-    site, make_suite, tmp_path
-):
+def test_where_things_lie_is_no_part_of_what_a_run_is(site, tmp_path):
     before = identity(make_suite(), site)
     for name in ("recipe", "methods", "data"):
         (tmp_path / name).rename(tmp_path / f"moved_{name}")
@@ -165,7 +167,7 @@ def test_where_things_lie_is_no_part_of_what_a_run_is(
     assert identity(make_suite(), moved) == before
 
 
-def test_a_method_of_ones_own(site, make_suite, tmp_path):
+def test_a_method_of_ones_own(site, tmp_path):
     own = tmp_path / "own.yaml"
     own.write_text("is: own\n")
     suite = make_suite([Method("mine", str(own), [0.5])])
@@ -174,12 +176,12 @@ def test_a_method_of_ones_own(site, make_suite, tmp_path):
     assert run.trial.context["places"]["method"] == str(own)
 
 
-def test_a_method_without_a_file_is_named(site, make_suite):
+def test_a_method_without_a_file_is_named(site):
     with pytest.raises(UserError, match="lip.yaml cannot be read"):
         make_plan(make_suite([Method("lip", "lip", [0.5])]), site)
 
 
-def test_a_plan_is_described_with_its_cost(site, make_suite):
+def test_a_plan_is_described_with_its_cost(site):
     cells = make_plan(make_suite(step_s=1.0, run_s=2.0), site)
     text = describe(cells, site.root, workers=1)
     # 10 + 4 x 60 + 2 x 15 steps and another 60, 8 runs.

@@ -1,11 +1,17 @@
 """Running a plan: in order, once, and past what fails."""
 
 import pytest
+from small_comparison import make_site, make_suite
 
 from leanbrain.experiments.backends import LocalPool
 from leanbrain.pruning.comparison.plan import make_plan
 from leanbrain.pruning.comparison.stages import run_plan
 from leanbrain.pruning.comparison.suite import MasksFrom, Method
+
+
+@pytest.fixture
+def site(tmp_path):
+    return make_site(tmp_path)
 
 
 @pytest.fixture
@@ -23,7 +29,7 @@ def run(site):
     return run
 
 
-def test_runs_start_from_what_others_left(run, make_suite):
+def test_runs_start_from_what_others_left(run):
     rows, said = run(make_suite())
     # The stand-in fails unless it finds the checkpoint and all masks.
     assert [row["status"] for row in rows] == ["done"] * 8
@@ -35,7 +41,7 @@ def test_runs_start_from_what_others_left(run, make_suite):
     assert "in all: All 8 trials are recorded already." in said
 
 
-def test_a_run_that_fails_stops_only_what_builds_on_it(run, make_suite):
+def test_a_run_that_fails_stops_only_what_builds_on_it(run):
     methods = [
         Method("broken", "broken", [0.5]),
         Method(
@@ -57,7 +63,7 @@ def test_a_run_that_fails_stops_only_what_builds_on_it(run, make_suite):
     assert "this method is broken" in broken["reason"]
 
 
-def test_what_failed_is_run_again_when_asked(run, make_suite, site):
+def test_what_failed_is_run_again_when_asked(run, site):
     suite = make_suite([Method("broken", "broken", [0.5])])
     run(suite)
     script = site.recipe / "train.py"

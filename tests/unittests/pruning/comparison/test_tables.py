@@ -1,15 +1,31 @@
 """Tables and words of a comparison: the numbers they were made from."""
 
+import sys
 from dataclasses import replace
+from pathlib import Path
 from statistics import mean
 
-import fake_kept
 import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+import fake_kept
 
 from leanbrain.checks import UserError
 from leanbrain.pruning.comparison import tables, words
 from leanbrain.pruning.comparison.findings import Findings, Versus, analyse
 from leanbrain.pruning.comparison.statistics import Difference
+
+
+@pytest.fixture(scope="module")
+def kept():
+    """Kept results of 4 methods and a dense model; read only."""
+    return fake_kept.make()
+
+
+@pytest.fixture(scope="module")
+def found(kept):
+    """What the report finds in them; read only."""
+    return analyse(kept, draws=200)
 
 
 def rows_of(kept, method, sparsity):

@@ -1,0 +1,138 @@
+"""The README's table of a comparison by sparse.py, from its kept CSV."""
+
+import statistics
+
+# Columns of the CSV that are no test error.
+FACTS = {
+    "method",
+    "sparsity",
+    "equal",
+    "seed",
+    "dense_steps",
+    "steps",
+    "planned_flops",
+    "flops",
+    "target_weights",
+    "real_sparsity",
+    "density",
+    "seconds",
+    "valid",
+    "cpu",
+    "cores",
+    "torch",
+    "speechbrain",
+    "commit",
+}
+TITLES = {"flops": "Equal FLOPs of training", "steps": "Equal steps"}
+DENSE = "0.0"
+
+
+def sparse_table(rows):
+    """A table for what is held equal, and differences to magnitude pruning.
+
+    Arguments
+    ---------
+    rows : list of dict
+        Of the CSV that sparse.py writes.
+
+    Returns
+    -------
+    str
+        Markdown.
+    """
+    lines = []
+    for equal in dict.fromkeys(row["equal"] for row in rows):
+        mine = [row for row in rows if row["equal"] == equal]
+        lines += [*_table(TITLES[equal], mine), "", *_differences(mine), ""]
+    commits = sorted({row["commit"][:8] for row in rows})
+    first = rows[0]
+    lines.append(
+        "Mean and standard deviation over seeds; one GFLOP is 10^9 floating-"
+        "point operations of the classifier, forward and backward; "
+        f"{first['cpu']}, torch {first['torch']}, SpeechBrain "
+        f"{first['speechbrain']}, commit {', '.join(commits)}."
+    )
+    return "\n".join(lines)
+
+
+def spread(values):
+    """Mean and standard deviation, where there are several."""
+    values = [float(v) for v in values]
+    mean = f"{statistics.mean(values):.1f}"
+    if len(values) == 1:
+        return mean
+    return f"{mean} ± {statistics.stdev(values):.1f}"
+
+
+def _table(title, rows):
+    """The lines of one table."""
+    tests = _tests(rows)
+    heads = [title, "sparsity", "seeds", "steps", "GFLOPs planned", "counted"]
+    heads += [f"{_condition(test)} %" for test in tests]
+    yield "| " + " | ".join(heads) + " |"
+    yield "|---" * len(heads) + "|"
+    for cell in _cells(rows).values():
+        first = cell[0]
+        dense = int(first["dense_steps"])
+        cells = [
+            first["method"],
+            f"{100 * float(first['sparsity']):g} %",
+            str(len(cell)),
+            f"{dense} + {first['steps']}" if dense else first["steps"],
+            f"{float(first['planned_flops']) / 1e9:.1f}",
+            f"{_mean(cell, 'flops') / 1e9:.1f}",
+        ]
+        cells += [spread(r[test] for r in cell) for test in tests]
+        yield "| " + " | ".join(cells) + " |"
+
+
+def _differences(rows):
+    """Each method from scratch minus each that was pruned from dense."""
+    cells = _cells(rows)
+    for (name, sparsity), cell in cells.items():
+        if int(cell[0]["dense_steps"]) or sparsity == DENSE:
+            continue
+        parts = [
+            f"{_by_seed(cell, other)} to {other_name}"
+            for (other_name, at), other in cells.items()
+            if at == sparsity and int(other[0]["dense_steps"])
+        ]
+        if parts:
+            yield (
+                f"- {name} at {100 * float(sparsity):g} %, difference of the "
+                f"clean error by seed: {'; '.join(parts)}."
+            )
+
+
+def _by_seed(cell, other):
+    """Differences of the seeds that both have."""
+    errors = {row["seed"]: float(row["clean"]) for row in other}
+    return ", ".join(
+        f"{float(row['clean']) - errors[row['seed']]:+.1f}"
+        for row in cell
+        if row["seed"] in errors
+    )
+
+
+def _cells(rows):
+    """(Method, sparsity) -> its rows, seed by seed."""
+    cells = {}
+    for row in rows:
+        cells.setdefault((row["method"], row["sparsity"]), []).append(row)
+    return cells
+
+
+def _tests(rows):
+    """Columns of test errors."""
+    return [key for key in rows[0] if key not in FACTS]
+
+
+def _condition(test):
+    """How a test is called in a table."""
+    colour, _, level = test.rpartition("_")
+    return f"{colour}, {level} dB" if colour else test
+
+
+def _mean(rows, key):
+    """Mean of a column."""
+    return statistics.mean(float(row[key]) for row in rows)
