@@ -55,6 +55,7 @@ def test_a_suite_from_dense_and_from_scratch(
     """Three trainings, the same command again none; FLOPs as planned."""
     monkeypatch.chdir(tmp_path)
     sparse = piece("sparse")
+    monkeypatch.setattr("sparse_cost.REHEARSED_STEPS", 60)
     arguments = [str(suite_file(equal=["flops"])), "--workers", "0"]
     arguments += ["--data_folder", str(corpus), "--results_folder", "out"]
     sparse.main(arguments)
@@ -160,16 +161,10 @@ def test_the_table_by_hand(piece):
         "speechbrain": "1",
         "commit": "0123456789",
     }
+    keys = ("method", "seed", "dense_steps", "steps", "clean")
     rows = [
-        {
-            **base,
-            "method": m,
-            "seed": s,
-            "dense_steps": d,
-            "steps": n,
-            "clean": c,
-        }
-        for m, s, d, n, c in [
+        {**base, **dict(zip(keys, values, strict=True))}
+        for values in [
             ("gradual", "1", "8", "4", "10.0"),
             ("gradual", "2", "8", "4", "14.0"),
             ("rigl", "1", "0", "40", "9.0"),
@@ -204,7 +199,5 @@ def test_a_dense_run_is_no_start_of_a_pruned_one(piece, tmp_path):
     sparsity = piece("sparsity")
     hparams = {"save_folder": str(tmp_path), "dense_checkpoint": "nowhere"}
     brain = SimpleNamespace(pruner=object())
-    with pytest.raises(
-        UserError, match="`dense_checkpoint` must be .* nowhere"
-    ):
+    with pytest.raises(UserError, match="of a dense run, got nowhere"):
         sparsity.connect_pruner({**hparams, "model": None}, brain)

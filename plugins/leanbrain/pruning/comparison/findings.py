@@ -157,6 +157,7 @@ def analyse(
     draws: int = _DRAWS,
     confidence: float = 0.95,
     seed: int = 0,
+    bands: bool = True,
 ) -> Findings:
     """Computes means, bands and paired differences.
 
@@ -173,6 +174,8 @@ def analyse(
         Of the intervals.
     seed : int
         Of the resampling: the same results give the same page.
+    bands : bool
+        Whether to compute the intervals of single methods as well.
 
     Returns
     -------
@@ -195,7 +198,7 @@ def analyse(
     check_known("reference", reference, dict.fromkeys(sparse))
     settings = {"n": draws, "confidence": confidence}
     points = [
-        _point(kept, rows, np.random.default_rng(seed), settings)
+        _point(kept, rows, seed, settings if bands else None)
         for rows in _groups(kept.rows)
     ]
     versus, problems = _compare(kept, reference, points, seed, settings)
@@ -222,17 +225,20 @@ def _groups(
 def _point(
     kept: Kept,
     rows: Sequence[Mapping[str, Any]],
-    generator: np.random.Generator,
-    settings: Mapping[str, Any],
+    seed: int,
+    settings: Mapping[str, Any] | None,
 ) -> Point:
     """Averages a method at a sparsity."""
     method, sparsity = rows[0]["method"], rows[0]["sparsity"]
     edits = _edits(kept, method, sparsity, [x["seed"] for x in rows])
-    if len(edits) < len(rows):
+    if settings is None or len(edits) < len(rows):
         mean = statistics.mean(x["mean_cer"] for x in rows)
         return Point(method, sparsity, tuple(rows), mean, math.nan, math.nan)
     found = band(
-        edits, kept.utterances["characters"], generator=generator, **settings
+        edits,
+        kept.utterances["characters"],
+        generator=np.random.default_rng(seed),
+        **settings,
     )
     return Point(
         method, sparsity, tuple(rows), found.mean, found.low, found.high

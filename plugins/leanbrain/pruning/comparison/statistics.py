@@ -181,7 +181,8 @@ def band(
         raise UserError("`edits` must have at least one seed, got none.")
     rule = Resampling(n, confidence, generator)
     (rates,), (drawn,) = rule.rates([arrays(edits, characters)])
-    return Band(float(rates.mean()), *rule.interval(rates, drawn))
+    low, high = rule.interval(rates, drawn)
+    return Band(float(rates.mean()), max(low, 0.0), high)
 
 
 def _relative(

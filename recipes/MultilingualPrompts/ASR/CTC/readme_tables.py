@@ -175,7 +175,7 @@ def compare_of(name):
 
 def verdicts_of(name):
     """Who wins by how much, in words and as a table of paired differences."""
-    found = analyse(kept_of(name))
+    found = analyse(kept_of(name), bands=False)
     listed = [*words.details(found), *words.kinship(found), *words.notes(found)]
     return "\n\n".join(
         [

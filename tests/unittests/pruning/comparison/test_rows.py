@@ -52,7 +52,11 @@ KEPT = Kept(
 def test_kept_results_come_back_as_they_were(tmp_path):
     path = write_kept(KEPT, tmp_path / "new")
     assert path == tmp_path / "new" / "compare_small.json"
-    assert read_kept(path) == KEPT
+    again = read_kept(path)
+    assert again == KEPT
+    assert [type(x) for x in again.rows[0].values()] == [
+        type(x) for x in ROW.values()
+    ]
 
 
 def test_what_one_row_does_not_have_is_none(tmp_path):

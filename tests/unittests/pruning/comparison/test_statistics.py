@@ -87,6 +87,18 @@ def test_with_one_seed_it_is_the_interval_of_the_utterances(case):
     assert found.mean - found.low == pytest.approx(half, rel=0.08)
 
 
+def test_few_bad_utterances_make_the_interval_reach_further_up():
+    """Three of thirty are all wrong: they may be drawn seven times."""
+    edits = {1: {"en": [20] * 3 + [1] * 27}}
+    found = band(edits, {"en": [20] * 30}, n=4000)
+    assert found.high - found.mean > 1.08 * (found.mean - found.low)
+
+
+def test_an_error_rate_is_never_negative():
+    edits, characters = constant([0.0, 0.2])
+    assert band(edits, characters, n=20).low == 0.0
+
+
 def test_utterances_are_paired(case):
     """What is hard for both methods is no part of their difference."""
     a, b, characters = case

@@ -64,6 +64,11 @@ def test_the_methods_and_where_they_are(found):
     ]
 
 
+def test_of_several_sparsities_the_middle_one_is_the_main_one(found):
+    points = tuple(x for x in found.points if x.method != "imp")
+    assert replace(found, points=points).main_sparsity == 0.8
+
+
 def test_every_method_is_compared_at_equal_sparsity_and_with_dense(found):
     pairs = {
         (x.point.sparsity, x.other.method, x.other.sparsity)
@@ -92,7 +97,12 @@ def test_differences_are_reference_minus_other(kept, found):
 
 @pytest.mark.parametrize(
     ("low", "high", "wanted"),
-    [(-2.0, -0.1, "lower"), (0.1, 2.0, "higher"), (-0.1, 0.1, "undecided")],
+    [
+        (-2.0, -0.1, "lower"),
+        (0.1, 2.0, "higher"),
+        (-0.3, 0.1, "undecided"),
+        (-0.1, 0.3, "undecided"),
+    ],
 )
 def test_a_verdict_needs_an_interval_without_zero(found, low, high, wanted):
     one = found.versus[0]
@@ -236,6 +246,13 @@ def test_another_commit_is_told(kept):
     rows[0]["commit"] = "other"
     found = analyse(replace(kept, rows=rows), draws=20)
     assert any("2 commits" in x for x in words.notes(found))
+
+
+def test_without_bands_all_else_is_the_same(kept):
+    one, other = (analyse(kept, draws=20, bands=x) for x in (True, False))
+    assert tables.differences(one) == tables.differences(other)
+    assert words.details(one) == words.details(other)
+    assert "(" not in tables.results(other)[1][3]
 
 
 def test_the_same_results_give_the_same_findings(kept):
