@@ -1,11 +1,11 @@
-"""Time of one mask update of all pathways: drop-and-grow on 30 M weights.
+"""Time of one mask update of all pathways on 30 M weights.
 
-Saliency is magnitude, computed anew for every pathway; growth is given; the
+Scores, rule and interval are those of hparams/pruning/adaptive.yaml; the
 keep-counts are per layer. Between the repetitions the matrix products of a
 training step are timed (each matrix used once per frame, forward and backward,
 nothing else): a real step takes longer, so the share of the training time that
-updates take is an upper bound. Pathways take turns, as hparams/pruning says:
-one of them is updated per interval. Run it on an idle machine:
+updates take is an upper bound. So is that of looking at the gradients, which
+is measured as well. Run it on an idle machine:
 
     python tests/benchmarks/bench_update.py --json result.json
 """
@@ -18,12 +18,10 @@ import time
 from pathlib import Path
 
 import torch
-import yaml
 
 from leanbrain.provenance import commit, host_facts, versions
 from leanbrain.pruning.allocation import per_layer
-from leanbrain.pruning.scores import magnitude
-from leanbrain.pruning.updates import drop_and_grow, top_mask
+from leanbrain.pruning.methods import load_method
 
 TARGET_S = 1.0
 TARGET_SHARE = 0.01
@@ -42,23 +40,40 @@ def make_model(weights: int, generator: torch.Generator) -> dict:
     return model
 
 
-def update_pathway(model: dict, masks: dict, growth: dict, args) -> dict:
+def update_pathway(
+    pathway: str, model: dict, masks: dict, pruner, sparsity: float
+) -> dict:
     """One mask update of one pathway."""
-    saliency = {name: magnitude(weight) for name, weight in model.items()}
-    counts = per_layer(saliency, args.sparsity)
+    counts = per_layer(model, sparsity)
     return {
-        name: drop_and_grow(
-            masks[name], saliency[name], growth[name], counts[name], 0.5
+        name: pruner.update(
+            masks[name],
+            pruner.scores.saliency.value(pathway, name, weight),
+            None,
+            counts[name],
+            0.5,
         )
-        for name in model
+        for name, weight in model.items()
     }
 
 
-def update_interval() -> int:
-    """Optimizer steps of a turn in hparams/pruning/adaptive.yaml."""
-    text = (ROOT / "hparams/pruning/adaptive.yaml").read_text("utf-8")
-    (line,) = [x for x in text.splitlines() if x.startswith("interval:")]
-    return int(yaml.safe_load(line)["interval"])
+def observe(pathways: list[str], model: dict, score, generator) -> float:
+    """Shows a gradient of each pathway; returns the seconds of the last."""
+    gradients = {
+        name: torch.randn(weight.shape, generator=generator)
+        for name, weight in model.items()
+    }
+    for pathway in pathways:
+        start = time.perf_counter()
+        for name, weight in model.items():
+            score.observe(pathway, name, weight, gradients[name])
+    return time.perf_counter() - start
+
+
+def default_pruner(pathways: list[str], steps: int):
+    """The pruner of hparams/pruning/adaptive.yaml, not attached."""
+    path = ROOT / "hparams/pruning/adaptive.yaml"
+    return load_method(path, total_steps=steps, pathways=pathways)["pruner"]
 
 
 def step_seconds(model: dict, frames: int) -> float:
@@ -89,26 +104,23 @@ def measure(args: argparse.Namespace) -> dict:
     torch.set_num_threads(1)
     generator = torch.Generator().manual_seed(args.seed)
     model = make_model(args.weights, generator)
-    growth = {
-        name: torch.rand(weight.shape, generator=generator).pow_(4)
-        for name, weight in model.items()
-    }
-    counts = per_layer(model, args.sparsity - 0.02)
-    masks = {
-        name: top_mask(
-            torch.rand(weight.shape, generator=generator), counts[name]
-        )
-        for name, weight in model.items()
-    }
-    interval, seconds, shares = update_interval(), [], []
+    pathways = [f"p{i}" for i in range(args.pathways)]
+    pruner, masks = default_pruner(pathways, args.steps), {}
+    score, interval = pruner.scores.saliency, pruner.turns.interval
+    for name, weight in model.items():
+        masks[name] = torch.ones(weight.shape, dtype=torch.bool)
+    observe(pathways, model, score, generator)
+    seconds, shares, looks = [], [], []
     for _ in range(args.repeats):
         step = step_seconds(model, args.frames)
+        look = observe(pathways[:1], model, score, generator)
         start = time.perf_counter()
-        for _ in range(args.pathways):
-            new = update_pathway(model, masks, growth, args)
+        for pathway in pathways:
+            new = update_pathway(pathway, model, masks, pruner, args.sparsity)
         seconds.append(time.perf_counter() - start)
-        one = seconds[-1] / args.pathways
-        shares.append(one / (one + interval * step))
+        whole = seconds[-1] + interval * (step + look)
+        shares.append(seconds[-1] / whole)
+        looks.append(interval * look / whole)
     kept = sum(int(mask.sum()) for mask in new.values())
     total = sum(weight.numel() for weight in model.values())
     return {
@@ -122,6 +134,7 @@ def measure(args: argparse.Namespace) -> dict:
         "interval_steps": interval,
         "frames_per_step": args.frames,
         "share": spread(shares),
+        "share_of_looking": spread(looks),
         "target_share": TARGET_SHARE,
         "share_reached": statistics.median(shares) <= TARGET_SHARE,
         "seed": args.seed,
@@ -136,6 +149,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--weights", type=int, default=30_000_000)
     parser.add_argument("--pathways", type=int, default=5)
+    parser.add_argument("--steps", type=int, default=1260, help="of the run")
     parser.add_argument("--frames", type=int, default=750, help="of a batch")
     parser.add_argument("--sparsity", type=float, default=0.7)
     parser.add_argument("--repeats", type=int, default=7)

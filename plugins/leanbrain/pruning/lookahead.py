@@ -152,7 +152,8 @@ class LookAhead:
             return ahead.abs_()
         mean = _find(self._means, pathway, name, weight).values
         square = _find(self._squares, pathway, name, weight).values
-        most = self.step * float(ahead.square().mean().sqrt())
+        rms = float(torch.linalg.vector_norm(ahead)) / ahead.numel() ** 0.5
+        most = self.step * rms
         # Gradients that are always zero pull nowhere: 0 / tiny.
         size = square.sqrt().add_(torch.finfo(torch.float32).tiny)
         return ahead.addcdiv_(mean, size, value=-most).abs_()
