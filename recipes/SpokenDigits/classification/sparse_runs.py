@@ -9,9 +9,9 @@ from hyperpyyaml import load_hyperpyyaml
 from sparse_cost import flops_per_step
 from sparsity import METHODS, batch_macs
 
+from leanbrain.dataio.digest import data_digest
 from leanbrain.dataio.manifests import SPLITS
 from leanbrain.experiments.trials import Trial
-from leanbrain.optbench.suite.digests import data_digest
 from leanbrain.pruning.comparison.plan import ALL, Cell, Run
 from leanbrain.pruning.comparison.sources import sources_digest
 from leanbrain.pruning.flops import CostMeter

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from leanbrain.checks import UserError
+from leanbrain.dataio.digest import data_digest
 from leanbrain.optbench.protocol.rules import load_rules
 from leanbrain.optbench.suite import cells, planning
 from leanbrain.optbench.suite.costs import Costs
-from leanbrain.optbench.suite.digests import data_digest
 from leanbrain.optbench.suite.suite import Suite, find_optimizers
 from leanbrain.optbench.suite.workload_file import read_workload
 

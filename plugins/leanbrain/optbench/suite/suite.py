@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from leanbrain.checks import UserError, check_int, check_known
+from leanbrain.dataio.digest import data_digest
 from leanbrain.optbench.optimizers.specs import OptimizerSpec, load_optimizer
 from leanbrain.optbench.protocol.rules import Rules
-from leanbrain.optbench.suite.digests import data_digest
 from leanbrain.optbench.suite.workload_file import WorkloadFile
 
 __all__ = [

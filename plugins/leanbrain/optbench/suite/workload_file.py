@@ -11,7 +11,8 @@ import yaml
 from hyperpyyaml import resolve_references
 
 from leanbrain.checks import UserError, check_int, check_known, check_positive
-from leanbrain.optbench.suite.digests import MANIFESTS, sources_digest
+from leanbrain.dataio.digest import MANIFESTS
+from leanbrain.optbench.suite.digests import sources_digest
 
 __all__ = ["WorkloadFile", "read_workload"]
 

@@ -7,9 +7,9 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from leanbrain.dataio.digest import data_digest
 from leanbrain.dataio.manifests import SPLITS
 from leanbrain.experiments.trials import Trial
-from leanbrain.optbench.suite.digests import data_digest
 from leanbrain.pruning.comparison.cells import ALL, MASKS, Cell, Run, Site
 from leanbrain.pruning.comparison.sources import numbers_of, sources_digest
 from leanbrain.pruning.comparison.suite import (
