@@ -11,6 +11,7 @@ from leanbrain.masking import MaskSet
 from leanbrain.pruning.allocation import per_layer
 from leanbrain.pruning.focal import FocalWeights
 from leanbrain.pruning.initial import MasksFromFiles
+from leanbrain.pruning.lookahead import LookAhead
 from leanbrain.pruning.noise import RandomScore
 from leanbrain.pruning.rewinding import Rewind
 from leanbrain.pruning.schedules import constant, geometric
@@ -197,16 +198,25 @@ def test_adaptive_masks_begin_with_the_given_ones(toy):
 
 
 @pytest.mark.parametrize(
-    "update, same", [(reselect, True), (drop_and_grow, False)]
+    "update, saliency, growth, same",
+    [
+        (reselect, None, None, True),
+        (reselect, LookAhead(), None, False),
+        (drop_and_grow, None, TrackedScore(gradient), False),
+    ],
+    ids=["magnitude", "ahead", "own gradient"],
 )
-def test_masks_stay_different_unless_scores_are_blind(toy, update, same):
+def test_masks_stay_different_unless_scores_are_blind(
+    toy, update, saliency, growth, same
+):
     """Magnitudes do not know the language: one update, and all are one."""
     brain, pruner = ready(
         toy,
         initial=random_masks,
         schedule=HALF,
         update=update,
-        growth=None if same else TrackedScore(gradient),
+        saliency=saliency,
+        growth=growth,
         take_turns=False,
     )
     assert pruner.masks.overlap("en", "fr") < 0.5
