@@ -218,7 +218,7 @@ def test_check_runs_lint_types_doctests_and_tests(checkout):
         "codespell",
         "mypy plugins/leanbrain",
         "--doctest-modules plugins/leanbrain",
-        "pytest --cov --cov-report",
+        "pytest -n auto --dist loadfile --cov --cov-report",
     ):
         assert part in calls, part
 
