@@ -79,16 +79,18 @@ def reselect(
     growth: Tensor | None,
     keep: int,
     progress: float,
+    *,
+    favour: float = 1.0,
 ) -> Tensor:
     """Selects anew from all weights, active or not.
 
     With a saliency that does not differ between pathways, magnitude for one,
-    all pathways end up with the same mask.
+    all pathways end up with the same mask; with `favour`, later.
 
     Arguments
     ---------
     mask : Tensor
-        Bool, any shape; only its shape is used.
+        Bool, any shape; with `favour` 1 only its shape is used.
     saliency : Tensor
         What is worth keeping, in the shape of `mask`, float, no NaN.
     growth : Tensor | None
@@ -97,6 +99,10 @@ def reselect(
         Weights to keep.
     progress : float
         It has no effect here.
+    favour : float
+        What the saliency of active weights is multiplied by, at least 1: a
+        removed weight returns only if it is worth that much more than an
+        active one, so that a mask keeps a memory of how it began.
 
     Returns
     -------
@@ -106,7 +112,7 @@ def reselect(
     Raises
     ------
     UserError
-        If a tensor or `keep` does not fit.
+        If a tensor or a setting does not fit.
 
     Example
     -------
@@ -115,7 +121,10 @@ def reselect(
     >>> reselect(mask, torch.tensor([3.0, 1.0, 2.0, 9.0]), None, 2, 0.0)
     tensor([ True, False, False,  True])
     """
+    favour = check_fraction("favour", favour, low=1.0, high=math.inf)
     keep = check_keep(mask, saliency, keep)
+    if favour > 1.0:
+        saliency = saliency * mask.float().mul_(favour - 1.0).add_(1.0)
     return top_mask(saliency, keep)
 
 

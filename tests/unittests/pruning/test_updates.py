@@ -245,3 +245,14 @@ def test_top_mask_is_offered_here_too():
         False,
         True,
     ]
+
+
+def test_favour_keeps_active_weights_unless_others_are_worth_more():
+    mask = torch.tensor([True, True, False, False])
+    saliency = torch.tensor([2.0, 1.0, 2.5, 1.4])
+    for favour, kept in ((1.0, [0, 2]), (1.2, [0, 2]), (3.0, [0, 1])):
+        new = reselect(mask, saliency, None, 2, 0.0, favour=favour)
+        assert new.nonzero().flatten().tolist() == kept
+    assert reselect(mask, saliency, None, 3, 0.0, favour=3.0).sum() == 3
+    with pytest.raises(UserError, match="`favour` must be .*, got 0.5"):
+        reselect(mask, saliency, None, 2, 0.0, favour=0.5)
