@@ -8,7 +8,8 @@ To run this recipe, do the following:
 The first form gathers every result.json below a folder into results/real.csv;
 the second writes the tables of all kept results into the READMEs, between
 `<!-- table: NAME -->` and `<!-- end -->`. NAME is that of a CSV file, or
-`compare_NAME` or `verdicts_NAME`, from what compare.py keeps.
+`compare_NAME` or `verdicts_NAME`, from what compare.py keeps, or `plain_NAME`
+for a CSV file as it is.
 """
 
 import argparse
@@ -30,7 +31,7 @@ from leanbrain.text import markdown_table, markdown_text
 FOLDER = Path(__file__).resolve().parent
 ROOT = FOLDER.parents[3]
 RESULTS = FOLDER / "results"
-READMES = (FOLDER / "README.md", ROOT / "README.md")
+READMES = (FOLDER / "README.md", ROOT / "README.md", ROOT / "docs/pruning.md")
 FACTS = (
     "model",
     "seed",
@@ -187,6 +188,15 @@ def verdicts_of(name):
     )
 
 
+def plain_of(name):
+    """A CSV file as it is."""
+    path = RESULTS / f"{name}.csv"
+    if not path.is_file():
+        raise UserError(f"A table needs its results, got no file {path.name}.")
+    text = path.read_text(encoding="utf-8")
+    return markdown_table(list(csv.reader(text.splitlines())))
+
+
 def origin(rows):
     """Where the numbers of a table come from."""
     facts = {k: ", ".join(sorted({str(r[k]) for r in rows})) for k in HOST}
@@ -198,7 +208,7 @@ def origin(rows):
     )
 
 
-KINDS = {"compare": compare_of, "verdicts": verdicts_of}
+KINDS = {"compare": compare_of, "verdicts": verdicts_of, "plain": plain_of}
 
 
 def made(name):
