@@ -155,6 +155,22 @@ def make_brain(
     return brain
 
 
+def ready(**settings):
+    """A pruner at the start of training, and its Brain."""
+    pruner = make_pruner(**settings)
+    brain = make_brain(pruner=pruner)
+    brain.init_optimizers()
+    pruner.start()
+    return brain, pruner
+
+
+def step(brain, batches):
+    """Trains on some batches, one optimizer step each."""
+    for batch in batches:
+        brain.step += 1
+        brain.fit_batch(batch)
+
+
 @pytest.fixture
 def toy():
     """Everything above under one name."""
@@ -168,4 +184,6 @@ def toy():
         loader=loader,
         make_pruner=make_pruner,
         make_brain=make_brain,
+        ready=ready,
+        step=step,
     )

@@ -1,9 +1,11 @@
 """The comparison as its users run it: one command on a small corpus."""
 
+import importlib.util
 import os
 import shutil
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,7 +14,8 @@ import soundfile
 from leanbrain.dataio.manifests import COLUMNS, write_manifest
 from leanbrain.pruning.comparison.rows import read_kept
 
-# Three trainings: masks of one language each, pathways that are fixed to them.
+# Trainings: masks of one language each, pathways that are fixed to them, and
+# one from random weights.
 SUITE = """
 name: tiny
 seeds: [1]
@@ -28,6 +31,7 @@ overrides: {lstm_neurons: 8, warmup_steps: 2, max_batch_s: 3.0}
 methods:
     - {name: lsp, per_language: True, budget: 0.5}
     - {name: fixed_pathways, masks_from: {method: lsp, sparsity: same}}
+    - {name: rigl, from_scratch: True, budget: 1.5}
 """
 
 
@@ -78,12 +82,13 @@ def compare(repo_root, corpus, tmp_path_factory):
 def test_a_suite_is_trained_kept_and_reported(compare, tmp_path):
     done, results = compare("--keep", str(tmp_path))
     assert done.returncode == 0, done.stderr[-2000:]
-    assert "3 of 3 rows" in done.stdout, done.stdout
+    assert "4 of 4 rows" in done.stdout, done.stdout
     kept = read_kept(tmp_path / "compare_tiny.json")
     assert kept == read_kept(results / "compare_tiny.json")
     rows = {row["method"]: row for row in kept.rows}
-    assert list(rows) == ["start", "lsp", "fixed_pathways"]
-    assert [x["total_steps"] for x in rows.values()] == [0, 8, 16]
+    assert list(rows) == ["start", "lsp", "fixed_pathways", "rigl"]
+    assert [x["total_steps"] for x in rows.values()] == [0, 8, 16, 12]
+    assert [x["start_steps"] for x in rows.values()] == [4, 4, 4, 0]
     # Fixed pathways train the very masks that were found before.
     lsp, fixed = rows["lsp"], rows["fixed_pathways"]
     assert 0.0 < lsp["overlap_en_ru"] < 1.0
@@ -96,16 +101,54 @@ def test_a_suite_is_trained_kept_and_reported(compare, tmp_path):
         "start|0|1",
         "lsp|0.6|1",
         "fixed_pathways|0.6|1",
+        "rigl|0.6|1",
     }
     assert (results / "report.html").stat().st_size > 10_000
     # Once more: nothing is trained again, and a dry run says so.
     done, _ = compare("--dry_run")
-    assert "All 4 trials are recorded already." in done.stdout
+    assert "All 5 trials are recorded already." in done.stdout
     shutil.rmtree(results / "trials")
+
+
+def test_seeds_of_earlier_calls_stay_in_the_report(
+    repo_root, monkeypatch, tmp_path
+):
+    path = repo_root / "recipes/MultilingualPrompts/ASR/CTC/compare.py"
+    spec = importlib.util.spec_from_file_location("compare", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    planned = []
+
+    def make_plan(suite, site, choice):
+        planned.append(choice.seeds)
+        return []
+
+    monkeypatch.setattr(module, "seeds_in", lambda root: [1, 4])
+    monkeypatch.setattr(module, "make_plan", make_plan)
+    monkeypatch.setattr(module, "collect", lambda *_: SimpleNamespace(rows=[]))
+    for name in ("write_report", "write_kept"):
+        monkeypatch.setattr(module, name, lambda *_: tmp_path)
+    (tmp_path / "tiny.yaml").write_text(SUITE)
+    options = module.parse([str(tmp_path / "tiny.yaml"), "--seeds=2"])
+    suite = SimpleNamespace(seeds=[1])
+    module.report(options, suite, SimpleNamespace(root=tmp_path))
+    assert planned == [[1, 2, 4]]
+
+
+def test_kept_results_outlive_an_empty_folder(compare, tmp_path):
+    before = {"compare_tiny.csv": "method\n", "compare_tiny.json": "{}"}
+    for name, text in before.items():
+        (tmp_path / name).write_text(text)
+    words = ["--results_folder", str(tmp_path / "empty")]
+    done, _ = compare("--only_report", "--keep", str(tmp_path), *words)
+    assert done.returncode == 2 and "got 0 rows" in done.stderr
+    assert "Traceback" not in done.stderr
+    for name, text in before.items():
+        assert (tmp_path / name).read_text() == text
 
 
 def test_a_method_that_is_not_there_is_named(compare):
     done, _ = compare("--methods", "lip")
     assert done.returncode == 2, done.stderr[-2000:]
-    assert "`method` must be one of lsp, fixed_pathways" in done.stderr
+    assert "`method` must be one of lsp, fixed_pathways, rigl" in done.stderr
     assert "Traceback" not in done.stderr

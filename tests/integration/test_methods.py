@@ -7,8 +7,10 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from leanbrain.pruning.allocation import erk, keep_total
+from leanbrain.masking import MaskSet
+from leanbrain.pruning.allocation import erk, keep_total, per_layer
 from leanbrain.pruning.methods import load_method
+from leanbrain.pruning.topk import top_mask
 from leanbrain.pruning.updates import reselect
 
 FOLDER = Path(__file__).resolve().parents[2] / "hparams" / "pruning"
@@ -38,7 +40,7 @@ def keys_of(name):
     return set(re.findall(r"^(\w+):", text, re.M))
 
 
-def train(toy, name, start=1, **settings):
+def train(toy, name, start=1, data=0, **settings):
     """A run of a few steps; its masks, its pruner and its model."""
     own = {k: v for k, v in TINY.items() if k in keys_of(name)}
     languages = ["en"] if name in ONE_LANGUAGE else list(toy.LANGUAGES)
@@ -46,7 +48,7 @@ def train(toy, name, start=1, **settings):
     loaded = load_method(FOLDER / f"{name}.yaml", **own)
     brain = toy.make_brain(pruner=loaded["pruner"], seed=start)
     before = [p.detach().clone() for p in brain.modules.parameters()]
-    batches = toy.loader(STEPS)
+    batches = toy.loader(STEPS, seed=data)
     heard = [b for b in batches.dataset.items if b.lang[0] in own["pathways"]]
     batches.dataset.items = heard[: STEPS // 2]
     seen = []
@@ -144,6 +146,43 @@ def test_it_has_the_pathways_that_it_says(run, name):
     expected = ("en", "fr") if name in SEVERAL else ("all",)
     expected = ("en",) if name in ONE_LANGUAGE else expected
     assert run(name).masks.pathways == expected
+
+
+def random_file(path, masks, seed):
+    """Half of the weights, at random, for all languages."""
+    generator = torch.Generator().manual_seed(seed)
+    halves = MaskSet(masks.shapes, ["all"])
+    shapes = {name: torch.empty(shape) for name, shape in masks.shapes.items()}
+    for name, count in per_layer(shapes, 0.5).items():
+        scores = torch.rand(masks.shapes[name], generator=generator)
+        halves.set("all", name, top_mask(scores, count))
+    halves.save(path)
+    return str(path)
+
+
+def shared(masks, others):
+    """Weights of both, as a share of the weights of either."""
+    both = either = 0
+    for name in masks.shapes:
+        for pathway in masks.pathways:
+            one, two = masks.get(pathway, name), others.get(pathway, name)
+            both += int((one & two).sum())
+            either += int((one | two).sum())
+    return both / either
+
+
+@pytest.mark.parametrize("name", ["adaptive_lap", "adaptive_lsp"])
+def test_the_masks_that_a_run_begins_with_matter(toy, run, tmp_path, name):
+    """More than the data: selection without favour would forget them."""
+    masks, ends = run("adaptive").masks, []
+    for start, data in [(1, 0), (2, 0), (1, 5)]:
+        file = random_file(tmp_path / f"{start}.pt", masks, start)
+        files = dict.fromkeys(toy.LANGUAGES, file)
+        given = file if name == "adaptive_lap" else files
+        settings = {"initial_masks": given, "look_ahead": 0.1}
+        ends.append(train(toy, name, data=data, **settings).masks)
+    another_start, other_data = shared(*ends[:2]), shared(ends[0], ends[2])
+    assert another_start < other_data - 0.05
 
 
 @pytest.mark.parametrize("name", sorted(SEVERAL))

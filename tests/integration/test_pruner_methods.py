@@ -1,4 +1,4 @@
-"""What the methods are made of, on a Brain: masks, rewinding, rounds."""
+"""What the methods are made of, on a Brain: rewinding, losses, costs."""
 
 from functools import partial
 
@@ -7,21 +7,14 @@ import speechbrain as sb
 import torch
 
 from leanbrain.checks import UserError
-from leanbrain.masking import MaskSet
 from leanbrain.pruning.allocation import per_layer
 from leanbrain.pruning.focal import FocalWeights
-from leanbrain.pruning.initial import MasksFromFiles
-from leanbrain.pruning.lookahead import LookAhead
 from leanbrain.pruning.noise import RandomScore
 from leanbrain.pruning.rewinding import Rewind
 from leanbrain.pruning.schedules import constant, geometric
-from leanbrain.pruning.scores import gradient, weight_gradient
-from leanbrain.pruning.topk import top_mask
-from leanbrain.pruning.tracking import TrackedScore
-from leanbrain.pruning.updates import drop_and_grow, prune_only, reselect
+from leanbrain.pruning.updates import prune_only
 
 HALF = partial(constant, sparsity=0.5)
-FIXED = {"update": None, "growth": None, "schedule": HALF}
 LTH = {
     "schedule": partial(geometric, initial=0.0, final=0.8, rounds=3),
     "rounds": 4,
@@ -33,33 +26,6 @@ LTH = {
 }
 # Weights of the toy outside the masks: biases. They must be rewound as well.
 OTHER = "first.bias"
-
-
-def random_masks(pathway, targets):
-    """Half of every layer, different for each pathway."""
-    generator = torch.Generator().manual_seed(sum(map(ord, pathway)))
-    masks = {}
-    for target in targets:
-        shape = target.parameter.shape
-        scores = torch.rand(shape, generator=generator)
-        masks[target.name] = top_mask(scores, shape.numel() // 2)
-    return masks
-
-
-def step(brain, batches):
-    """Trains on some batches, one optimizer step each."""
-    for batch in batches:
-        brain.step += 1
-        brain.fit_batch(batch)
-
-
-def ready(toy, **settings):
-    """A pruner at the start of training, and its Brain."""
-    pruner = toy.make_pruner(**settings)
-    brain = toy.make_brain(pruner=pruner)
-    brain.init_optimizers()
-    pruner.start()
-    return brain, pruner
 
 
 def test_lth_rewinds_at_every_stair_and_only_there(toy):
@@ -156,113 +122,9 @@ def test_a_killed_run_continues_bit_for_bit(toy, tmp_path, make, stop_at):
     assert all(map(torch.equal, resumed[2], straight[2]))
 
 
-def test_masks_from_a_file_stay_as_they_are(toy, tmp_path):
-    plain = toy.make_brain()
-    pruner = toy.make_pruner()
-    pruner.manage(plain.modules)
-    for name in toy.LANGUAGES:
-        for key, mask in random_masks(name, pruner.targets).items():
-            pruner.masks.set(name, key, mask)
-    pruner.masks.save(tmp_path / "masks.pt")
-    wanted = pruner.masks.digest()
-    initial = MasksFromFiles(tmp_path / "masks.pt")
-    pruner = toy.make_pruner(initial=initial, total_steps=6, **FIXED)
-    brain = toy.make_brain(pruner=pruner, epochs=1)
-    brain.fit(brain.counter, toy.loader(6), None)
-    assert pruner.step == 6 and pruner.frozen
-    assert pruner.masks.digest() == wanted
-    assert MaskSet.load(tmp_path / "masks.pt").digest() == wanted
-
-
-def test_masks_of_another_sparsity_are_refused_at_the_start(toy):
-    pruner = toy.make_pruner(
-        initial=random_masks,
-        update=None,
-        growth=None,
-        schedule=partial(constant, sparsity=0.6),
-    )
-    brain = toy.make_brain(pruner=pruner)
-    with pytest.raises(UserError, match="masks of 'en' .* 0.6 .*, got 0.5"):
-        brain.fit(brain.counter, toy.loader(2), None)
-
-
-def test_adaptive_masks_begin_with_the_given_ones(toy):
-    brain, pruner = ready(toy, initial=random_masks, schedule=HALF)
-    first = pruner.masks.clone()
-    for target in pruner.targets:
-        wanted = random_masks("fr", pruner.targets)[target.name]
-        assert torch.equal(first.get("fr", target.name), wanted)
-    step(brain, toy.loader(4))
-    assert pruner.masks.churn(first, "en") > 0
-    assert pruner.masks.count("en") == first.count("en")
-
-
-@pytest.mark.parametrize(
-    "update, saliency, growth, same",
-    [
-        (reselect, None, None, True),
-        (reselect, LookAhead(), None, False),
-        (drop_and_grow, None, TrackedScore(gradient), False),
-    ],
-    ids=["magnitude", "ahead", "own gradient"],
-)
-def test_masks_stay_different_unless_scores_are_blind(
-    toy, update, saliency, growth, same
-):
-    """Magnitudes do not know the language: one update, and all are one."""
-    brain, pruner = ready(
-        toy,
-        initial=random_masks,
-        schedule=HALF,
-        update=update,
-        saliency=saliency,
-        growth=growth,
-        take_turns=False,
-    )
-    assert pruner.masks.overlap("en", "fr") < 0.5
-    step(brain, toy.loader(2))
-    assert (pruner.masks.overlap("en", "fr") == 1) == same
-
-
-def test_learned_masks_leave_the_weights_as_they_are(toy):
-    brain, pruner = ready(
-        toy,
-        train_weights=False,
-        schedule=HALF,
-        saliency=TrackedScore(weight_gradient),
-        first_saliency=None,
-        initial=random_masks,
-        update=reselect,
-        growth=None,
-    )
-    names = [target.name for target in pruner.targets]
-    before = [pruner.switch.dense(name).clone() for name in names]
-    masks, bias = pruner.masks.clone(), brain.modules.model.first.bias.clone()
-    step(brain, toy.loader(4))
-    after = [pruner.switch.dense(name) for name in names]
-    assert all(map(torch.equal, before, after))
-    assert pruner.masks.churn(masks, "en") > 0
-    assert not torch.equal(brain.modules.model.first.bias, bias)
-
-
-@pytest.mark.parametrize(
-    "settings, match",
-    [
-        ({"train_dormant": True}, "`train_dormant` must be False"),
-        ({"keep_dormant": False}, "`keep_dormant` must be True"),
-        ({"begin": 0.5}, "`begin` must be 0"),
-    ],
-)
-def test_settings_that_would_change_the_weights_are_refused(
-    toy, settings, match
-):
-    with pytest.raises(UserError, match=match):
-        toy.make_pruner(train_weights=False, **settings)
-
-
 def test_the_weaker_pathway_counts_for_more_in_training_only(toy):
     weights = FocalWeights()
-    brain, pruner = ready(toy, loss_weights=weights)
+    brain, pruner = toy.ready(loss_weights=weights)
     english, french = list(toy.loader(2))
     french.y = 3 * french.y
     plain = {}
@@ -278,7 +140,7 @@ def test_the_weaker_pathway_counts_for_more_in_training_only(toy):
 
 
 def test_the_monitor_notes_the_loss_unweighed(toy):
-    brain, pruner = ready(toy, loss_weights=FocalWeights())
+    brain, pruner = toy.ready(loss_weights=FocalWeights())
     noted = []
 
     class Monitor:
@@ -292,7 +154,7 @@ def test_the_monitor_notes_the_loss_unweighed(toy):
     english, french = list(toy.loader(2))
     french.y = 3 * french.y
     plain = float(brain.evaluate_batch(french, sb.Stage.VALID))
-    step(brain, [english])
+    toy.step(brain, [english])
     returned = float(brain.fit_batch(french))
     assert noted[1] == pytest.approx(plain, rel=0.1)
     assert returned > 1.2 * noted[1]
@@ -311,10 +173,10 @@ def test_an_allocation_may_look_at_growth_and_counts(toy):
             assert shown == active
         return per_layer(saliency, sparsity)
 
-    brain, pruner = ready(
-        toy, total_steps=4, interval=1, heal=0.25, allocation=allocation
+    brain, pruner = toy.ready(
+        total_steps=4, interval=1, heal=0.25, allocation=allocation
     )
-    step(brain, toy.loader(3))
+    toy.step(brain, toy.loader(3))
     (*first, update, _, last), kept = calls[:4] + calls[-1:], 0.7
     assert first == [(None, None, 0.0)] * 2
     hidden, active, progress = update
@@ -327,8 +189,7 @@ def test_an_allocation_may_look_at_growth_and_counts(toy):
 @pytest.mark.parametrize("observe_steps, dense", [(None, 12), (1, 6)])
 def test_the_cost_of_every_step_is_counted(toy, observe_steps, dense):
     """A turn that waits for a pathway looks at one step more: 3 and 4, ..."""
-    brain, pruner = ready(
-        toy,
+    brain, pruner = toy.ready(
         total_steps=20,
         interval=3,
         heal=0.4,
@@ -336,7 +197,7 @@ def test_the_cost_of_every_step_is_counted(toy, observe_steps, dense):
         schedule=HALF,
         observe_steps=observe_steps,
     )
-    step(brain, toy.loader(20))
+    toy.step(brain, toy.loader(20))
     assert pruner.cost.steps == 20 and pruner.frozen
     macs = {target.name: 10.0 for target in pruner.targets}
     sparse = 2 * 10 * 0.5 * 3 * 20
@@ -346,8 +207,8 @@ def test_the_cost_of_every_step_is_counted(toy, observe_steps, dense):
 
 
 def test_a_checkpoint_of_before_these_settings_still_loads(toy):
-    brain, pruner = ready(toy)
-    step(brain, toy.loader(4))
+    brain, pruner = toy.ready()
+    toy.step(brain, toy.loader(4))
     state = pruner.state_dict()
     for key in ("rewind", "loss_weights", "cost"):
         del state[key]
@@ -356,6 +217,43 @@ def test_a_checkpoint_of_before_these_settings_still_loads(toy):
     other.load_state_dict(state)
     assert other.step == 4 and other.cost.steps == 0
     assert other.masks.digest() == pruner.masks.digest()
+
+
+@pytest.mark.parametrize(
+    "name, part", [("rewind", Rewind), ("loss_weights", FocalWeights)]
+)
+@pytest.mark.parametrize("had", [True, False])
+def test_a_run_goes_on_with_what_it_began_with(toy, name, part, had):
+    _, pruner = toy.ready(**({name: part()} if had else {}))
+    other = toy.make_pruner(**({} if had else {name: part()}))
+    toy.make_brain(pruner=other)
+    given = "one; got null" if had else "null; got one"
+    with pytest.raises(UserError, match=f"`{name}` that .* with, {given}"):
+        other.load_state_dict(pruner.state_dict())
+
+
+def test_a_pruning_before_the_copy_is_refused(toy):
+    """It would not be rewound."""
+    settings = {**LTH, "rounds": 1, "interval": 2}
+    brain, _ = toy.ready(rewind=Rewind(at=0.9), **settings)
+    with pytest.raises(UserError, match="before the first pruning"):
+        toy.step(brain, toy.loader(18))
+
+
+def test_rewinding_is_to_a_step_of_the_first_round(toy):
+    pruner = toy.make_pruner(rewind=Rewind(at=0.6), **LTH)
+    brain = toy.make_brain(pruner=pruner)
+    brain.init_optimizers()
+    pruner.start()
+    batches = list(toy.loader(5))
+    toy.step(brain, batches[:3])
+    early = brain.modules.model.first.bias.detach().clone()
+    toy.step(brain, batches[3:4])
+    assert not torch.equal(brain.modules.model.first.bias, early)
+    toy.step(brain, batches[4:])  # ends with a pruning
+    assert torch.equal(brain.modules.model.first.bias, early)
+    with pytest.raises(UserError, match="first round of 5 steps, got 0.95"):
+        toy.make_brain(pruner=toy.make_pruner(rewind=Rewind(at=0.95), **LTH))
 
 
 def test_opt_class_refuses_what_needs_the_brain(toy):

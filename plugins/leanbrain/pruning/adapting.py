@@ -58,7 +58,7 @@ def update_masks(
 
 
 def freeze(pruner: AdaptivePruner) -> None:
-    """The last update: final counts by saliency; masks stay from here.
+    """The last update, at the final sparsity; masks stay from here.
 
     Arguments
     ---------

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from torch import Size, Tensor
 
 from leanbrain.checks import UserError, check_fraction, check_int
+from leanbrain.pruning.lazy import shapes_of
 from leanbrain.pruning.topk import top_counts
 
 __all__ = ["apportion", "bounds", "erk", "global_", "keep_total", "per_layer"]
@@ -77,7 +78,7 @@ def per_layer(
     >>> per_layer({"a": torch.ones(2, 5), "b": torch.ones(2, 10)}, 0.7)
     {'a': 3, 'b': 6}
     """
-    shapes = _shapes(saliency)
+    shapes = shapes_of(saliency)
     shares = [shape.numel() for shape in shapes.values()]
     return _solve(shapes, sparsity, min_keep, shares)
 
@@ -119,7 +120,7 @@ def erk(
     >>> erk({"a": torch.ones(4, 4), "b": torch.ones(12, 12)}, 0.8)
     {'a': 8, 'b': 24}
     """
-    shapes = _shapes(saliency)
+    shapes = shapes_of(saliency)
     # Density times size: the keep-counts themselves go as sum(shape).
     shares = [sum(shape) for shape in shapes.values()]
     return _solve(shapes, sparsity, min_keep, shares)
@@ -163,7 +164,7 @@ def global_(
     >>> global_(scores, 0.5, min_keep=0)
     {'a': 2, 'b': 0}
     """
-    sizes = {name: shape.numel() for name, shape in _shapes(saliency).items()}
+    sizes = {name: shape.numel() for name, shape in shapes_of(saliency).items()}
     total, low = bounds(sizes, sparsity, min_keep)
     free, kept = list(low), dict[str, int]()
     while True:
@@ -270,11 +271,6 @@ def bounds(
             f"got {min_keep} for each."
         )
     return total, low
-
-
-def _shapes(saliency: Mapping[str, Tensor]) -> dict[str, Size]:
-    """Reads the shapes, once: a mapping may compute its tensors when asked."""
-    return {name: tensor.shape for name, tensor in saliency.items()}
 
 
 def _solve(

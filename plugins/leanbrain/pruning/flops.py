@@ -24,7 +24,8 @@ class CostMeter:
 
     A step of a layer with m multiply-adds at density d costs m * d in the
     forward pass, m * d for the gradient of its inputs, and m * d for that of
-    its weights, or m if the gradient of the removed weights is computed too.
+    its weights: m if the gradient of the removed weights is computed too, and
+    nothing if no weight learns.
     Parameters that no step named are dense.
 
     Reference
@@ -42,13 +43,16 @@ class CostMeter:
 
     def __init__(self) -> None:
         self.steps = 0
-        # What was spared of a dense step, summed over steps: sums of the
-        # removed shares, and of those where the gradient was sparse too.
+        # What was spared of a dense step, summed over steps: the removed
+        # shares, and the shares of the weights without a gradient.
         self._removed: dict[str, float] = {}
         self._ungraded: dict[str, float] = {}
 
     def on_step(
-        self, density: Mapping[str, float], dense_gradient: bool
+        self,
+        density: Mapping[str, float],
+        dense_gradient: bool,
+        learns: bool = True,
     ) -> None:
         """Counts one optimizer step.
 
@@ -59,6 +63,9 @@ class CostMeter:
             mean if several sub-networks did.
         dense_gradient : bool
             Whether the gradient of removed weights was computed.
+        learns : bool
+            Whether these weights learn; if not, their gradient is needed
+            where `dense_gradient` says so only.
 
         Raises
         ------
@@ -69,7 +76,8 @@ class CostMeter:
             removed = 1.0 - check_fraction(f"density of {name}", share)
             self._removed[name] = self._removed.get(name, 0.0) + removed
             if not dense_gradient:
-                self._ungraded[name] = self._ungraded.get(name, 0.0) + removed
+                spared = removed if learns else 1.0
+                self._ungraded[name] = self._ungraded.get(name, 0.0) + spared
         self.steps += 1
 
     def training_flops(

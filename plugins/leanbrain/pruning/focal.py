@@ -19,7 +19,10 @@ class FocalWeights:
 
     The weight of a pathway is (its loss / mean loss of the pathways) **
     gamma, with moving averages as losses, scaled so that the weights of the
-    pathways seen have the mean 1: the step size stays what it was.
+    pathways seen have the mean 1: the step size stays what it was. Losses are
+    compared as they are. Of those that sum over an utterance, such as CTC's,
+    longer utterances give larger ones: their language counts for more, even
+    if it is recognised as well as the others.
 
     Arguments
     ---------

@@ -33,8 +33,8 @@ class GradientGate:
         or keep the gradient.
     blenders : mapping
         Device -> what masks tensors there; the switch's own.
-    keep_dense : bool
-        True leaves the gradients as they are: masked weights learn too.
+    keep_dense : callable
+        Returns whether to leave gradients as they are: masked weights learn.
     freeze : bool
         True makes them zero: no weight learns, whatever the observer does.
     """
@@ -46,7 +46,7 @@ class GradientGate:
         pathway: Callable[[], str | None],
         observe: Callable[[str, str, torch.Tensor], None],
         blenders: Mapping[torch.device, Blender],
-        keep_dense: bool = False,
+        keep_dense: Callable[[], bool] = lambda: False,
         freeze: bool = False,
     ) -> None:
         self.masks = masks
@@ -67,7 +67,7 @@ class GradientGate:
             self.observe(pathway, name, gradient)
             if self.freeze:
                 return torch.zeros_like(gradient)
-            if self.keep_dense:
+            if self.keep_dense():
                 return None
             # Not in place: autograd may hand one tensor to several leaves.
             masked = torch.empty_like(gradient)

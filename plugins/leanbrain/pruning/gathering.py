@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -100,6 +101,12 @@ class Gathering:
         """Whether growth needs gradients and has seen none of a pathway."""
         wants = _wants_gradient(self.growth)
         return wants and not self.growth.seen(pathway)
+
+    def informed(self, pathway: str, names: Iterable[str]) -> bool:
+        """Whether saliency needs no gradient, or knows some of a pathway."""
+        if not _wants_gradient(self.saliency):
+            return True
+        return any(self.saliency.knows(pathway, name) for name in names)
 
     @staticmethod
     def usable(score: Any, pathway: str, name: str) -> Any:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from leanbrain.checks import UserError, check_positive, nearest
 from leanbrain.pruning.allocation import apportion, bounds
+from leanbrain.pruning.lazy import shapes_of
 
 __all__ = ["per_group"]
 
@@ -56,7 +57,7 @@ def per_group(
     >>> per_group(scores, 0.7, relative_density={"decoder.*": 2, "*": 1})
     {'encoder.w': 2, 'decoder.w': 4}
     """
-    sizes = {name: tensor.numel() for name, tensor in saliency.items()}
+    sizes = {name: s.numel() for name, s in shapes_of(saliency).items()}
     total, low = bounds(sizes, sparsity, min_keep)
     weights = _weights(list(sizes), relative_density)
     full = list(sizes.values())

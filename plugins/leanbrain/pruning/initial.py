@@ -16,6 +16,8 @@ __all__ = ["MasksFromFiles", "check_masks"]
 
 StrPath = str | os.PathLike[str]
 
+ANY = "all"  # what methods with a single mask call their pathway
+
 
 class MasksFromFiles:
     """First masks from files of earlier runs, written by `MaskSet.save`.
@@ -25,9 +27,9 @@ class MasksFromFiles:
     Arguments
     ---------
     files : path, or mapping of pathway to path
-        A file holds the mask of the pathway's name, or that of a single
-        pathway, which then serves any: one language-agnostic mask for all,
-        say. Files are read when the first masks are set.
+        A file holds the mask of the pathway's name, or one mask named "all",
+        alone, which serves any pathway: a language-agnostic mask. Files are
+        read when the first masks are set.
 
     Example
     -------
@@ -75,14 +77,12 @@ class MasksFromFiles:
         """
         path = self._file_of(pathway)
         masks = MaskSet.load(path)
-        single = len(masks.pathways) == 1
-        if pathway not in masks.pathways and not single:
+        name = pathway if pathway in masks.pathways else ANY
+        if name == ANY and masks.pathways != (ANY,):
             raise UserError(
-                f"The masks in {path} must be of one pathway, or of "
-                f"{pathway!r} among others, got those of "
-                f"{', '.join(masks.pathways)}."
+                f"The masks in {path} must be of {pathway!r}, or of {ANY!r} "
+                f"alone, got those of {', '.join(masks.pathways)}."
             )
-        name = masks.pathways[0] if single else pathway
         device = targets[0].parameter.device
         return {n: masks.get(name, n).to(device) for n in masks.shapes}
 

@@ -10,6 +10,7 @@ from torch import Tensor
 from leanbrain.checks import UserError, check_positive
 from leanbrain.pruning.averages import RunningAverage, reduce_over_ranks
 from leanbrain.pruning.codes import code_of
+from leanbrain.pruning.observing import check_gradient, fitting, space_for
 from leanbrain.pruning.ranking import rank_shares
 
 __all__ = ["LearnedScore"]
@@ -111,11 +112,7 @@ class LearnedScore:
         UserError
             If the shape has changed or that of the gradient differs.
         """
-        if gradient.shape != weight.shape:
-            raise UserError(
-                "`gradient` must be in the shape of the weight, "
-                f"{tuple(weight.shape)}; got {tuple(gradient.shape)}."
-            )
+        check_gradient(gradient, weight)
         slope = self._slope(weight, gradient)
         # NaN and infinity show in it; the only wait for a GPU.
         size = float(torch.linalg.vector_norm(slope, ord=1))
@@ -269,21 +266,13 @@ class LearnedScore:
         if name not in entries:
             entries[name] = _Learned(rank_shares(weight.abs()))
         learned = entries[name]
-        if learned.values.shape != weight.shape:
-            raise UserError(
-                f"`weight` of {name!r} must be in the shape of its score, "
-                f"{tuple(learned.values.shape)}; got {tuple(weight.shape)}."
-            )
-        # A loaded state lies where its file was read to.
-        learned.values = learned.values.to(weight.device)
+        learned.values = fitting(name, learned.values, weight)
         return learned
 
     def _slope(self, weight: Tensor, gradient: Tensor) -> Tensor:
         """Computes dL/da in scratch space, float32."""
-        size, device = weight.numel(), weight.device
-        if self._scratch.numel() < size or self._scratch.device != device:
-            self._scratch = torch.empty(size, device=device)
-        slope = self._scratch[:size].view(weight.shape)
+        self._scratch = space_for(weight, self._scratch)
+        slope = self._scratch[: weight.numel()].view(weight.shape)
         if weight.dtype == gradient.dtype == torch.float32:
             return torch.mul(weight, gradient, out=slope)
         # The copy widens half types before the product.

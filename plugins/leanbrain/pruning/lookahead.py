@@ -6,11 +6,14 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from torch import Tensor
 
 from leanbrain.checks import UserError, check_fraction, check_positive
 from leanbrain.pruning.averages import RunningAverage, reduce_over_ranks
 from leanbrain.pruning.codes import code_of
+from leanbrain.pruning.observing import check_gradient, fitting, space_for
+from leanbrain.pruning.ranks import is_distributed
 
 __all__ = ["LookAhead"]
 
@@ -30,8 +33,8 @@ class LookAhead:
     near the bar, what the pathway wants larger is kept, what it wants smaller
     goes. The sign makes noise cancel, which it does not in |theta * g|.
 
-    Two float32 averages per weight and pathway are kept from the first batch
-    until the masks freeze.
+    Two float32 averages per weight and pathway are kept, in checkpoints as
+    well, from the first batch until the masks freeze.
 
     Arguments
     ---------
@@ -103,11 +106,7 @@ class LookAhead:
         UserError
             If the shape of the gradient differs or has changed.
         """
-        if gradient.shape != weight.shape:
-            raise UserError(
-                "`gradient` must be in the shape of the weight, "
-                f"{tuple(weight.shape)}; got {tuple(gradient.shape)}."
-            )
+        check_gradient(gradient, weight)
         gradient = gradient.contiguous().float()
         square = self._square(gradient)
         # NaN and infinity show in it; the only wait for a GPU.
@@ -195,20 +194,30 @@ class LookAhead:
         return max(self._seen.get(pathway, {}).values(), default=0)
 
     def reduce(self, pathway: str) -> None:
-        """Averages a pathway over the ranks that observed it.
+        """Averages a pathway over ranks, by their batches since the last reset.
 
-        Every rank must call it at the same point; all then hold the same. A
-        process that is not distributed is left as it is.
+        Every rank must call it at the same point; all then hold the same and
+        count as many batches as the one with most. A single process: no-op.
 
         Arguments
         ---------
         pathway : str
-            Which one; ranks without observations receive the average too.
+            Which one; ranks that saw nothing receive the average too.
         """
+        if not is_distributed():
+            return
+        own = self._seen.get(pathway, {})
+        ranks: list[Any] = [None] * dist.get_world_size()
+        dist.all_gather_object(ranks, own)
+        names = sorted(set().union(*ranks))
+        counts = {n: [rank[n] for rank in ranks if n in rank] for n in names}
+        # With these, the plain mean over ranks is the one by batches.
+        factor = {n: own[n] * len(counts[n]) / sum(counts[n]) for n in own}
         for averages in (self._means, self._squares):
-            reduced = reduce_over_ranks(averages.get(pathway, {}), _CODE)
-            if reduced:
-                averages[pathway] = reduced
+            held = averages.setdefault(pathway, {})
+            shares = {n: _times(held[n], factor[n]) for n in own}
+            held.update(reduce_over_ranks(shares, _CODE))
+        self._seen[pathway] = {n: max(counts[n]) for n in names}
 
     def state_dict(self) -> dict[str, Any]:
         """Returns the state as plain containers and tensors.
@@ -250,12 +259,9 @@ class LookAhead:
 
     def _square(self, gradient: Tensor) -> Tensor:
         """Squares into scratch space: no new memory per observation."""
-        size, device = gradient.numel(), gradient.device
-        if self._scratch.numel() < size or self._scratch.device != device:
-            self._scratch = torch.empty(size, device=device)
-        return torch.mul(
-            gradient, gradient, out=self._scratch[:size].view(gradient.shape)
-        )
+        self._scratch = space_for(gradient, self._scratch)
+        space = self._scratch[: gradient.numel()].view(gradient.shape)
+        return torch.mul(gradient, gradient, out=space)
 
 
 def _find(
@@ -266,14 +272,13 @@ def _find(
     if name not in entries:
         entries[name] = RunningAverage.empty(_CODE, weight)
     average = entries[name]
-    if average.values.shape != weight.shape:
-        raise UserError(
-            f"`weight` of {name!r} must be in the shape of its score, "
-            f"{tuple(average.values.shape)}; got {tuple(weight.shape)}."
-        )
-    # A loaded state lies where its file was read to.
-    average.values = average.values.to(weight.device)
+    average.values = fitting(name, average.values, weight)
     return average
+
+
+def _times(average: RunningAverage, factor: float) -> RunningAverage:
+    """An average with values of another size."""
+    return RunningAverage(_CODE, average.values * factor, seen=average.seen)
 
 
 def _saved(averages: _Averages) -> dict[str, Any]:

@@ -76,7 +76,7 @@ class AdaptivePruner(PathwayTraining):
         Gradients are looked at in that many steps at the end of a turn only;
         default: in all of them. With 1, training costs what RigL's does.
     train_dormant : bool
-        True trains masked weights too (dense gradients).
+        True trains masked weights too (dense gradients), until masks freeze.
     train_weights : bool
         False leaves the weights as they are: only masks and parameters that
         are not pruned learn. `begin` must be 0 then.
@@ -195,7 +195,7 @@ class AdaptivePruner(PathwayTraining):
         """Chooses the parameters and takes them over, still dense."""
         super().manage(modules)
         if self.rewind is not None:
-            self.rewind.connect(modules, self.plan.total_steps)
+            self.rewind.connect(modules, self.plan.round_length)
         self.selector = MaskSelector(
             self.targets,
             self.masks,

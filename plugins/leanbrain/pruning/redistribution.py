@@ -6,6 +6,7 @@ from torch import Tensor
 
 from leanbrain.checks import UserError, check_fraction
 from leanbrain.pruning.allocation import apportion, bounds, erk, global_
+from leanbrain.pruning.lazy import shapes_of
 from leanbrain.pruning.topk import top_counts
 from leanbrain.pruning.updates import cos_decay
 
@@ -82,7 +83,7 @@ def by_gradient(
     drop_fraction = check_fraction("drop_fraction", drop_fraction)
     if active is None:
         return first(saliency, sparsity, min_keep=min_keep)
-    sizes = {name: tensor.numel() for name, tensor in saliency.items()}
+    sizes = {name: s.numel() for name, s in shapes_of(saliency).items()}
     now = _fitting(active, sizes)
     total, least = bounds(sizes, sparsity, min_keep)
     low = list(least.values())

@@ -25,19 +25,19 @@ class Rewind:
     Arguments
     ---------
     at : float
-        Share of the run after which the copy is taken, in [0, 1): 0 is the
-        model that the run starts from.
+        Share of the first round after which the copy is taken, in [0, 1): 0
+        is the model that the run starts from.
 
     Reference
     ---------
     Frankle and Carbin, arXiv 1803.03635 (from the start); Frankle et al.,
-    arXiv 1912.05671 (from a little later).
+    arXiv 1903.01611 and 1912.05671 (from a little later).
 
     Example
     -------
     >>> layer = torch.nn.Linear(1, 1)
     >>> rewind = Rewind()
-    >>> rewind.connect(layer, total_steps=10)
+    >>> rewind.connect(layer, steps=10)
     >>> rewind.take(0)
     >>> before = layer.weight.item()
     >>> _ = torch.nn.init.constant_(layer.weight, 9.0)
@@ -51,9 +51,27 @@ class Rewind:
         self._places: dict[str, tuple[torch.nn.Module, str]] = {}
         self._copy: dict[str, torch.Tensor] = {}
 
-    def connect(self, modules: Modules, total_steps: int) -> None:
-        """Notes where parameters and buffers are, and when to copy them."""
-        self.step = round(self.at * total_steps)
+    def connect(self, modules: Modules, steps: int) -> None:
+        """Notes where parameters and buffers are, and when to copy them.
+
+        Arguments
+        ---------
+        modules : torch.nn.Module or mapping of them
+            As for ``select_targets``.
+        steps : int
+            Optimizer steps of the first round, after which it is pruned.
+
+        Raises
+        ------
+        UserError
+            If the copy would be taken after the last of these steps.
+        """
+        self.step = round(self.at * steps)
+        if self.step >= steps:
+            raise UserError(
+                f"`at` must be before the end of the first round of {steps} "
+                f"steps, got {self.at}: step {self.step}."
+            )
         self._places = dict(_places(modules))
 
     @torch.no_grad()
@@ -83,7 +101,7 @@ class Rewind:
         switch: PathwaySwitch | None,
         optimizers: Iterable[torch.optim.Optimizer],
     ) -> None:
-        """Puts the copy back, bit for bit; before it was taken, nothing.
+        """Puts the copy back, bit for bit.
 
         Arguments
         ---------
@@ -91,9 +109,17 @@ class Rewind:
             At rest, and again afterwards: with the masks as they are.
         optimizers : iterable of Optimizer
             Their state is cleared.
+
+        Raises
+        ------
+        UserError
+            If no copy was taken yet.
         """
         if not self._copy:
-            return
+            raise UserError(
+                "`at` must be before the first pruning, got one that keeps "
+                f"the model at step {self.step} only."
+            )
         if switch is not None:
             switch.expose()
         for name, tensor in self._tensors():
@@ -109,11 +135,6 @@ class Rewind:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continues from ``state_dict``; `UserError` if that cannot be."""
-        if not state:
-            raise UserError(
-                "A pruning run must be continued with the `rewind` that it "
-                "began with, null; got one."
-            )
         copy = state["copy"]
         shapes = {name: tensor.shape for name, tensor in self._tensors()}
         found = {name: tensor.shape for name, tensor in copy.items()}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from leanbrain.checks import UserError
+
 if TYPE_CHECKING:
     from leanbrain.pruning.pruner import AdaptivePruner
 
@@ -58,8 +60,19 @@ def load_state(pruner: AdaptivePruner, state: dict[str, Any]) -> None:
     pruner.frozen = state["frozen"]
     for name in PARTS:
         part, saved = getattr(pruner, name), state.get(name, {})
-        # Scores and rewinding see whether they were there from the start.
-        if part is not None and (saved or name in ("scores", "rewind")):
+        if name in ("rewind", "loss_weights"):
+            _check_same(name, part is not None, bool(saved))
+        # Scores see for themselves whether they were there from the start.
+        if part is not None and (saved or name == "scores"):
             part.load_state_dict(saved)
     if pruner.started:
         pruner.switch.load_dormant(state["dormant"])
+
+
+def _check_same(name: str, has: bool, had: bool) -> None:
+    """Refuses to go on with a part that was not there, or without it."""
+    if has != had:
+        raise UserError(
+            f"A pruning run must be continued with the `{name}` that it began "
+            f"with, {'one' if had else 'null'}; got {'one' if has else 'null'}."
+        )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -15,6 +15,7 @@ from leanbrain.masking.targets import Target
 from leanbrain.pruning.allocation import apportion
 from leanbrain.pruning.gathering import Gathering
 from leanbrain.pruning.initial import check_masks
+from leanbrain.pruning.lazy import LazyScores
 from leanbrain.pruning.regrowth import reset_moments
 from leanbrain.pruning.updates import prune_only, reselect
 
@@ -91,10 +92,8 @@ class MaskSelector:
         self.scores.reduce(first, pathway)
         if first:
             self.first(pathway, sparsity)
-        elif final:
-            self.finish(pathway, sparsity)
         else:
-            self.adapt(pathway, sparsity, progress)
+            self.adapt(pathway, sparsity, progress, final)
         self.scores.reset(pathway)
 
     def first(self, pathway: str, sparsity: float) -> None:
@@ -108,17 +107,26 @@ class MaskSelector:
         for target in self.targets:
             self.masks.set(pathway, target.name, masks[target.name])
 
-    def adapt(self, pathway: str, sparsity: float, progress: float) -> None:
-        """An update by the rule; without gradients seen, pruning alone."""
-        blind = self.scores.blind(pathway)
-        rule = prune_only if blind or self.update is None else self.update
-        score = self.scores.saliency
-        self._apply(pathway, score, sparsity, progress, rule)
+    def adapt(
+        self,
+        pathway: str,
+        sparsity: float,
+        progress: float,
+        final: bool = False,
+    ) -> None:
+        """An update by the rule; the last masks grow no more.
 
-    def finish(self, pathway: str, sparsity: float) -> None:
-        """The last masks: the best of the active weights."""
+        Without the gradients that the rule needs, it is pruning alone.
+        """
+        rule = self.update or prune_only
+        if _is(rule, reselect):
+            # Magnitudes in the score's place would make all masks the same.
+            usable = self.scores.informed(pathway, self.masks.shapes)
+        else:
+            usable = not (final or self.scores.blind(pathway))
         score = self.scores.saliency
-        self._apply(pathway, score, sparsity, 1.0, prune_only)
+        rule = rule if usable else prune_only
+        self._apply(pathway, score, sparsity, progress, rule)
 
     def _apply(
         self,
@@ -129,25 +137,23 @@ class MaskSelector:
         rule: Rule,
         first: bool = False,
     ) -> None:
-        plain = getattr(rule, "func", rule)  # YAML gives partials
-        only_active = plain is prune_only or not (
-            self.train_dormant or plain is reselect
-        )
+        prunes = _is(rule, prune_only)
+        only_active = prunes or not (self.train_dormant or _is(rule, reselect))
         grows = rule is self.update and self.scores.growth is not None
         told: dict[str, Any] = {}
         if self._told_growth:
-            fresh = _Scores(self, self.scores.growth, pathway, False)
+            fresh = self._scores(self.scores.growth, pathway, False)
             told = {
                 "growth": fresh if grows else None,
                 "active": None if first else self._active(pathway),
                 "progress": progress,
             }
-        ranked = _Scores(self, score, pathway, True if only_active else None)
+        ranked = self._scores(score, pathway, True if only_active else None)
         keep = self.allocation(ranked, sparsity, **told)
-        if plain is prune_only:
+        if prunes:
             keep = _within(keep, self._active(pathway))
-        values = _Scores(self, score, pathway)
-        growths = _Scores(self, self.scores.growth, pathway)
+        values = self._scores(score, pathway)
+        growths = self._scores(self.scores.growth, pathway)
         for target in self.targets:
             name = target.name
             growth = growths[name] if grows else None
@@ -160,6 +166,28 @@ class MaskSelector:
                     f"The mask of {name} must keep {keep[name]} weights, got "
                     f"{kept}."
                 )
+
+    def _scores(
+        self, score: Any, pathway: str, active: bool | None = None
+    ) -> LazyScores:
+        """A pathway's scores; dense weights are what they are of.
+
+        With `active` only entries that are active (True) or are not (False)
+        keep their score, the others are at -1.
+        """
+
+        def compute(name: str) -> torch.Tensor:
+            theta = self.switch.dense(name)
+            usable = self.scores.usable(score, pathway, name)
+            value: torch.Tensor = usable.value(pathway, name, theta)
+            if active is None:
+                return value
+            hidden = self.masks.get(pathway, name)
+            if active:
+                hidden.logical_not_()
+            return value.masked_fill(hidden, -1.0)
+
+        return LazyScores(self.targets, compute)
 
     def _active(self, pathway: str) -> dict[str, int]:
         """How many weights of each parameter a pathway keeps now."""
@@ -185,6 +213,8 @@ class MaskSelector:
             False sets revived weights to zero.
         """
         union_after = self.masks.union()
+        # Weights that learned behind the masks have moments that are right.
+        strangers = {} if self.train_dormant and keep_dormant else owners
         for target in self.targets:
             name, shape = target.name, target.parameter.shape
             old, new = union_before[name], union_after[name]
@@ -194,9 +224,9 @@ class MaskSelector:
             revived = unpack(fresh, shape)
             if not keep_dormant:
                 self.switch.set_values(name, revived, 0.0)
-            if name in owners:
+            if name in strangers:
                 reset_moments(
-                    owners[name],
+                    strangers[name],
                     target.parameter,
                     revived,
                     unpack(new & old, shape),
@@ -215,40 +245,9 @@ def _within(keep: dict[str, int], active: dict[str, int]) -> dict[str, int]:
     return dict(zip(keep, parts, strict=True))
 
 
-class _Scores(Mapping[str, torch.Tensor]):
-    """Scores computed when asked for: never all of them in memory.
-
-    With `active` only entries that are active (True) or are not (False) keep
-    their score, the others are at -1.
-    """
-
-    def __init__(
-        self,
-        selector: MaskSelector,
-        score: Any,
-        pathway: str,
-        active: bool | None = None,
-    ) -> None:
-        self.selector, self.score = selector, score
-        self.pathway, self.active = pathway, active
-        self.names = [t.name for t in selector.targets]
-
-    def __getitem__(self, name: str) -> torch.Tensor:
-        theta = self.selector.switch.dense(name)
-        score = self.selector.scores.usable(self.score, self.pathway, name)
-        value: torch.Tensor = score.value(self.pathway, name, theta)
-        if self.active is None:
-            return value
-        hidden = self.selector.masks.get(self.pathway, name)
-        if self.active:
-            hidden.logical_not_()
-        return value.masked_fill(hidden, -1.0)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.names)
-
-    def __len__(self) -> int:
-        return len(self.names)
+def _is(rule: Rule, known: Rule) -> bool:
+    """Whether a rule is a known one: YAML gives partials."""
+    return getattr(rule, "func", rule) is known
 
 
 def _has_parameter(function: Callable[..., Any], name: str) -> bool:

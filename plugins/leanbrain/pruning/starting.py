@@ -4,17 +4,27 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from leanbrain.checks import UserError, check_known
-from leanbrain.pruning.checkpoints import newest_checkpoint, require_dense
+from leanbrain.pruning.checkpoints import (
+    newest_checkpoint,
+    require_dense,
+    require_pruned,
+)
 from leanbrain.pruning.methods import load_method
 
-__all__ = ["load_dense", "make_pruner", "method_file"]
+__all__ = [
+    "connect_pruner",
+    "load_dense",
+    "make_pruner",
+    "method_file",
+    "method_pruner",
+]
 
 StrPath = str | os.PathLike[str]
 
@@ -85,6 +95,68 @@ def make_pruner(
     if _draws(Path(file)):
         common["seed"] = seed
     return load_method(file, **{**common, **(own or {})})["pruner"]
+
+
+def method_pruner(
+    hparams: Mapping[str, Any], folder: StrPath, pathways: Sequence[str]
+) -> Any:
+    """The pruner of a recipe whose entry file names a method.
+
+    Arguments
+    ---------
+    hparams : mapping
+        The loaded YAML, with `method`, `pruning`, `seed` and `total_steps`.
+    folder : path
+        Where methods lie, such as hparams/pruning.
+    pathways : sequence of str
+        Names of the sub-networks.
+
+    Returns
+    -------
+    AdaptivePruner
+        Not attached yet.
+
+    Raises
+    ------
+    UserError
+        If there is no such method, or `pruning` has no keys of it.
+    """
+    return make_pruner(
+        method_file(hparams["method"], folder),
+        hparams["pruning"],
+        hparams["seed"],
+        total_steps=hparams["total_steps"],
+        pathways=list(pathways),
+    )
+
+
+def connect_pruner(pruner: Any, brain: Any, hparams: Mapping[str, Any]) -> None:
+    """Attaches a run's pruner, or makes sure that a dense run stays dense.
+
+    Arguments
+    ---------
+    pruner : AdaptivePruner or None
+        None of a dense run.
+    brain : sb.Brain
+        That trains.
+    hparams : mapping
+        The loaded YAML, with `save_folder`; with a pruner also `model`,
+        `dense_checkpoint` and `monitor`.
+
+    Raises
+    ------
+    UserError
+        If the run's own checkpoint is of the other kind, or its start is no
+        dense model of the same layers.
+    """
+    own = hparams["save_folder"]
+    if pruner is None:
+        require_dense(own)
+        return
+    require_pruned(own)
+    if hparams["dense_checkpoint"] and newest_checkpoint(own) is None:
+        load_dense(hparams["model"], hparams["dense_checkpoint"])
+    pruner.attach(brain, hparams["monitor"])
 
 
 def load_dense(model: torch.nn.Module, save_folder: StrPath) -> None:

@@ -32,7 +32,7 @@ class PathwayTraining:
         Batch -> pathway. Default: the one value in ``batch.lang``; with a
         single pathway the batch is not looked at.
     train_dormant : bool
-        True trains masked weights too (dense gradients).
+        True trains masked weights too (dense gradients), until masks freeze.
     train_weights : bool
         False leaves the target weights as they are; other parameters learn.
     include, exclude, groups
@@ -77,6 +77,9 @@ class PathwayTraining:
         """Whether masks are at work."""
         raise TypeError(f"{type(self).__name__} must define `started`.")
 
+    # Whether masks stay as they are: dormant weights then learn for nothing.
+    frozen = False
+
     def observe(self, pathway: str, name: str, dense: torch.Tensor) -> None:
         """Sees every dense gradient before it is masked.
 
@@ -115,7 +118,7 @@ class PathwayTraining:
             pathway=lambda: self._pathway if self.started else None,
             observe=self.observe,
             blenders=self.switch.blenders,
-            keep_dense=self.train_dormant,
+            keep_dense=self._dormant_learn,
             freeze=not self.train_weights,
         )
 
@@ -204,9 +207,13 @@ class PathwayTraining:
 
     def _learning(self, window: Iterable[str]) -> Iterable[str] | None:
         """The pathways whose weights a step may move; None for all weights."""
-        if self.train_dormant:
+        if self._dormant_learn():
             return None
         return window if self.train_weights else ()
+
+    def _dormant_learn(self) -> bool:
+        """Whether masked weights learn at present."""
+        return self.train_dormant and not self.frozen
 
     @property
     def stepped(self) -> bool:
@@ -219,8 +226,8 @@ class PathwayTraining:
         stepped, self._stepped = self._stepped, False
         if stepped:
             _, density = self._densities
-            dense = self._dense_gradient or self.train_dormant
-            self.cost.on_step(density, dense)
+            dense = self._dense_gradient or self._dormant_learn()
+            self.cost.on_step(density, dense, learns=self.train_weights)
         self._dense_gradient = False
         return stepped
 

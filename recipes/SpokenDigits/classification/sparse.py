@@ -10,22 +10,25 @@ To run this recipe, do the following:
 FLOPs of training are counted, and the steps of every run chosen so that it
 costs as much as a dense model that is pruned. Without --data_folder, digits
 are synthesised on the spot. The same command once more goes on where an
-interrupted one was.
+interrupted one was. The CSV always has every run of the suite that there is,
+whatever part of it a command asks for.
 """
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from readme_tables import csv_text
-from sparse_rows import flat_row
-from sparse_runs import Planner, some_of
-from sparse_suite import EQUAL, load_suite
+from sparse_rows import flat_row, read_rows
+from sparse_runs import Planner
+from sparse_suite import EQUAL, check_seeds, load_suite
 
 from leanbrain._host import user_errors
 from leanbrain.checks import UserError, check_int, check_known
 from leanbrain.dataio.digits import synthesise_digits
 from leanbrain.experiments.backends import LocalPool
+from leanbrain.experiments.ledger import Ledger
 from leanbrain.experiments.trials import STATUSES
 from leanbrain.files import write_text
 from leanbrain.pruning.comparison.stages import describe, run_plan
@@ -56,25 +59,51 @@ def parse(arguments):
 
 
 def make_planner(options):
-    """The suite, as far as the command line asks for it, and its data."""
+    """The suite with all that is asked for or has been run, and its data."""
     suite = load_suite(options.suite)
     names = [method.name for method in suite.methods]
     for name in options.methods or ():
         check_known("methods", name, names)
-    suite = some_of(suite, options.methods, options.seeds, options.equal)
+    options.methods = options.methods or names
+    options.seeds = options.seeds or suite.seeds
+    options.equal = options.equal or suite.equal
+    check_seeds(options.seeds)
     root = Path(options.results_folder)
+    before = read_rows(root / f"{suite.name}.csv")
+    seeds = [*options.seeds, *(int(row["seed"]) for row in before)]
+    equal = [*options.equal, *(row["equal"] for row in before)]
+    suite = replace(
+        suite,
+        seeds=list(dict.fromkeys([*suite.seeds, *seeds])),
+        equal=list(dict.fromkeys([*suite.equal, *equal])),
+    )
     data = options.data_folder or synthesise_digits(root / "speech")
     return Planner(suite, data, root)
 
 
+def is_wanted(row, options):
+    """Whether the command line asks for a row."""
+    return (
+        row.method in options.methods
+        and row.cell.seed in options.seeds
+        and row.equal in options.equal
+    )
+
+
 def say_flops(planner):
-    """Budget and cost of a step, before anything runs."""
+    """Budget, and the length and cost of every run, before anything runs."""
     print(f"budget: {planner.budget() / 1e9:,.0f} GFLOPs of training")
     print(f"dense step: {planner.dense_step / 1e9:.3f} GFLOPs")
-    for method in planner.suite.methods:
-        for sparsity in method.sparsities:
-            share = planner.step_flops(method, sparsity) / planner.dense_step
-            print(f"step of {method.name} at {sparsity:g}: {share:.3f} of it")
+    for equal in planner.suite.equal:
+        for method in planner.suite.methods:
+            for sparsity in method.sparsities:
+                length = planner.length(method, sparsity, equal)
+                share = length.step_flops / planner.dense_step
+                print(
+                    f"equal {equal}: {method.name} at {sparsity:g}: "
+                    f"{length.steps} steps of {share:.3f} dense ones, "
+                    f"{length.gap:+.1%} of the budget"
+                )
 
 
 def main(arguments):
@@ -86,18 +115,22 @@ def main(arguments):
     planner = make_planner(options)
     rows = planner.rows()
     say_flops(planner)
-    cells = [row.cell for row in rows]
+    cells = [row.cell for row in rows if is_wanted(row, options)]
     print(describe(cells, planner.root, backend.workers), flush=True)
     if options.dry_run:
         return
-    ended = run_plan(
+    run_plan(
         cells,
         planner.root,
         backend,
         show=lambda line: print(line, flush=True),
         retry=options.retry,
     )
-    results = {x["digest"]: x["result"] for x in ended if x["status"] == "done"}
+    results = {
+        x["digest"]: x["result"]
+        for x in Ledger(planner.root).read()
+        if x["status"] == "done"
+    }
     found = [flat for row in rows if (flat := flat_row(row, results))]
     if not found:
         raise UserError(

@@ -7,13 +7,9 @@ from sparsity import METHODS, PATHWAY, batch_macs
 
 from leanbrain.pruning.starting import make_pruner, method_file
 
-# So many steps say what a step costs: the share of dense gradients, of
-# frozen masks and of every sparsity is that of a longer run.
-REHEARSED_STEPS = 400
 
-
-def flops_per_step(hparams, method, sparsity, seed=0):
-    """Counts the FLOPs of a short run with gradients that mean nothing.
+def flops_per_step(hparams, method, sparsity, steps, seed=0):
+    """Counts the FLOPs of a run with gradients that mean nothing.
 
     Arguments
     ---------
@@ -23,15 +19,17 @@ def flops_per_step(hparams, method, sparsity, seed=0):
         Of the suite.
     sparsity : float
         Of the target weights, in the end.
+    steps : int
+        Length of the run: when masks change, and how often gradients are
+        dense, depends on it.
     seed : int
         Of the gradients.
 
     Returns
     -------
     float
-        FLOPs of an optimizer step, the mean of the run.
+        FLOPs of an optimizer step with a full batch, the mean of the run.
     """
-    steps = REHEARSED_STEPS
     pruner = make_pruner(
         method_file(method.method, METHODS),
         {**hparams["pruning"], **method.settings, "sparsity": sparsity},
@@ -45,14 +43,12 @@ def flops_per_step(hparams, method, sparsity, seed=0):
     optimizer = torch.optim.SGD(weights, lr=0.0)
     pruner.watch(optimizer)
     generator = torch.Generator().manual_seed(seed)
+    noise = [torch.randn(x.shape, generator=generator) for x in weights]
     pruner.start()
     for _ in range(steps):
         pruner.enter(None)
-        loss = 0.0
-        for weight in weights:
-            noise = torch.randn(weight.shape, generator=generator)
-            loss = loss + (weight * noise).sum()
-        loss.backward()
+        # The gradient of this sum is the noise; it passes the pruner's hooks.
+        torch.autograd.backward(weights, noise)
         optimizer.step()
         optimizer.zero_grad()
         pruner.leave()

@@ -1,5 +1,7 @@
 """Rows of the CSV that sparse.py writes, from the results of its runs."""
 
+import csv
+
 
 def flat_row(row, results):
     """A row of the CSV.
@@ -20,10 +22,9 @@ def flat_row(row, results):
     if any(run.trial.digest not in results for run in runs):
         return None
     *_, last = found = [results[run.trial.digest] for run in runs]
-    name, _, _ = row.cell.method.rpartition(", equal ")
     density = [f"{x:.3f}" for x in last["density"].values()]
     return {
-        "method": name,
+        "method": row.method,
         "sparsity": row.cell.sparsity,
         "equal": row.equal,
         "seed": row.cell.seed,
@@ -43,3 +44,10 @@ def flat_row(row, results):
         "speechbrain": last["versions"]["speechbrain"],
         "commit": last["commit"],
     }
+
+
+def read_rows(path):
+    """The rows of a CSV as dicts of text; none if there is no file yet."""
+    if not path.is_file():
+        return []
+    return list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))

@@ -2,23 +2,47 @@
 
 import functools
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from hyperpyyaml import load_hyperpyyaml
+from sparse_batches import batches_of
 from sparse_cost import flops_per_step
 from sparsity import METHODS, batch_macs
 
 from leanbrain.dataio.digest import data_digest
 from leanbrain.dataio.manifests import SPLITS
 from leanbrain.experiments.trials import Trial
-from leanbrain.pruning.comparison.plan import ALL, Cell, Run
+from leanbrain.pruning.comparison.cells import ALL, Cell, Run
 from leanbrain.pruning.comparison.sources import sources_digest
 from leanbrain.pruning.flops import CostMeter
 from leanbrain.pruning.starting import method_file
 
 FOLDER = Path(__file__).resolve().parent
-FLOPS, STEPS = "flops", "steps"
+FLOPS = "flops"
+# What a step costs depends on the length of a run, and this on what a step
+# costs: so many rehearsals, at most, until both agree.
+TRIES = 6
+TOLERANCE = 0.01
+
+
+@dataclass(frozen=True)
+class Length:
+    """How long a pruned training is, and what that costs.
+
+    Arguments
+    ---------
+    steps : int
+        Of the last training.
+    step_flops : float
+        Of a step with a full batch, the mean of a run of that length.
+    gap : float
+        By which share of the budget all training is above it, full batches.
+    """
+
+    steps: int
+    step_flops: float
+    gap: float
 
 
 @dataclass(frozen=True)
@@ -27,14 +51,18 @@ class Row:
 
     Arguments
     ---------
+    method : str
+        Name of the method.
     cell : Cell
         The run and what it starts from.
     equal : str
         What it has in common with the yardstick: "flops" or "steps".
     planned_flops : float
-        Of all training, that of the dense start included.
+        Of all training, that of the dense start included, in the batches
+        that there will be.
     """
 
+    method: str
     cell: Cell
     equal: str
     planned_flops: float
@@ -67,14 +95,18 @@ class Planner:
         self.dense_step = CostMeter().training_flops(
             batch_macs(self.hparams), 1
         )
+        # Methods as such cannot be keys: their settings are a dict.
+        self._costs, self._lengths = {}, {}
         self.start = functools.cache(self._start)
-        self._costs = {}
+        self.batches = functools.cache(self._batches)
 
-    def step_flops(self, method, sparsity):
-        """FLOPs of a pruned step, the mean of a run."""
-        key = method.name, sparsity
+    def step_flops(self, method, sparsity, steps):
+        """FLOPs of a step with a full batch, the mean of a pruned run."""
+        key = method.name, sparsity, steps
         if key not in self._costs:
-            self._costs[key] = flops_per_step(self.hparams, method, sparsity)
+            self._costs[key] = flops_per_step(
+                self.hparams, method, sparsity, steps
+            )
         return self._costs[key]
 
     @property
@@ -85,9 +117,32 @@ class Planner:
     def budget(self):
         """FLOPs of the dense training and of the yardstick's pruning."""
         suite = self.suite
-        step = self.step_flops(suite.yardstick, suite.sparsities[0])
-        pruning = suite.whole(suite.pruning_steps) * step
-        return self.dense_steps * self.dense_step + pruning
+        steps = suite.whole(suite.pruning_steps)
+        step = self.step_flops(suite.yardstick, suite.sparsities[0], steps)
+        return self.dense_steps * self.dense_step + steps * step
+
+    def length(self, method, sparsity, equal):
+        """How many steps a method may take, whatever the seed."""
+        key = method.name, sparsity, equal
+        if key not in self._lengths:
+            self._lengths[key] = self._length(method, sparsity, equal)
+        return self._lengths[key]
+
+    def _length(self, method, sparsity, equal):
+        suite = self.suite
+        before = self.dense_steps if method.from_dense else 0
+        # For a start, the steps that there are without counting FLOPs.
+        steps = suite.whole(self.dense_steps + suite.pruning_steps - before)
+        budget, spent = self.budget(), before * self.dense_step
+        tried = []
+        for _ in range(TRIES if equal == FLOPS else 1):
+            step = self.step_flops(method, sparsity, steps)
+            gap = (spent + steps * step) / budget - 1.0
+            tried.append(Length(steps, step, gap))
+            if abs(gap) <= TOLERANCE:
+                break
+            steps = suite.whole((budget - spent) / step)
+        return min(tried, key=lambda x: abs(x.gap))
 
     def rows(self):
         """All rows, those that answer the first question first."""
@@ -105,18 +160,19 @@ class Planner:
 
     def row(self, method, sparsity, seed, equal):
         """A method at a sparsity with a seed."""
-        step = self.step_flops(method, sparsity)
-        before = self.dense_steps if method.from_dense else 0
-        dense_flops = before * self.dense_step
-        if equal == FLOPS:
-            steps = (self.budget() - dense_flops) / step
-        else:
-            steps = self.dense_steps + self.suite.pruning_steps - before
-        steps = self.suite.whole(steps)
-        run = self._pruned(method, sparsity, seed, steps)
+        length = self.length(method, sparsity, equal)
+        run = self._pruned(method, sparsity, seed, length.steps)
         label = f"{method.name}, equal {equal}"
         cell = Cell(label, sparsity, seed, {ALL: run})
-        return Row(cell, equal, dense_flops + steps * step)
+        flops = length.step_flops * self.batches(seed, length.steps)
+        if method.from_dense:
+            flops += self.dense_step * self.batches(seed, self.dense_steps)
+        return Row(method.name, cell, equal, flops)
+
+    def _batches(self, seed, steps):
+        """How many full batches those of a run amount to."""
+        hparams = {**self.hparams, "seed": seed}
+        return batches_of(hparams, self.data, steps, self.suite.epochs)
 
     def _start(self, seed):
         """The dense training of a seed."""
@@ -164,14 +220,3 @@ class Planner:
             cost_s=steps * suite.step_s + suite.run_s,
         )
         return Run(trial, steps, trial.folder(self.root) / "work", needs)
-
-
-def some_of(suite, names=None, seeds=None, equal=None):
-    """A part of a suite: the named methods, these seeds; None takes all."""
-    known = {method.name: method for method in suite.methods}
-    return replace(
-        suite,
-        methods=[known[name] for name in names or known],
-        seeds=seeds or suite.seeds,
-        equal=equal or suite.equal,
-    )

@@ -1,6 +1,9 @@
 """The README's table of a comparison by sparse.py, from its kept CSV."""
 
+import math
 import statistics
+
+from scipy.special import stdtrit
 
 # Columns of the CSV that are no test error.
 FACTS = {
@@ -25,6 +28,7 @@ FACTS = {
 }
 TITLES = {"flops": "Equal FLOPs of training", "steps": "Equal steps"}
 DENSE = "0.0"
+CONFIDENCE = 0.95
 
 
 def sparse_table(rows):
@@ -47,7 +51,9 @@ def sparse_table(rows):
     commits = sorted({row["commit"][:8] for row in rows})
     first = rows[0]
     lines.append(
-        "Mean and standard deviation over seeds; one GFLOP is 10^9 floating-"
+        "Mean and standard deviation over seeds; in brackets the "
+        f"{CONFIDENCE:.0%} interval of a paired t over seeds, on this test "
+        "set; one GFLOP is 10^9 floating-"
         "point operations of the classifier, forward and backward; "
         f"{first['cpu']}, torch {first['torch']}, SpeechBrain "
         f"{first['speechbrain']}, commit {', '.join(commits)}."
@@ -92,26 +98,50 @@ def _differences(rows):
     for (name, sparsity), cell in cells.items():
         if int(cell[0]["dense_steps"]) or sparsity == DENSE:
             continue
-        parts = [
-            f"{_by_seed(cell, other)} to {other_name}"
-            for (other_name, at), other in cells.items()
-            if at == sparsity and int(other[0]["dense_steps"])
-        ]
-        if parts:
-            yield (
-                f"- {name} at {100 * float(sparsity):g} %, difference of the "
-                f"clean error by seed: {'; '.join(parts)}."
-            )
+        for (other_name, at), other in cells.items():
+            if at == sparsity and int(other[0]["dense_steps"]):
+                yield (
+                    f"- {name} minus {other_name} at "
+                    f"{100 * float(sparsity):g} %, clean error: "
+                    f"{_by_seed(cell, other)}."
+                )
 
 
 def _by_seed(cell, other):
-    """Differences of the seeds that both have."""
+    """Mean difference, its interval, and those of the seeds both have."""
     errors = {row["seed"]: float(row["clean"]) for row in other}
-    return ", ".join(
-        f"{float(row['clean']) - errors[row['seed']]:+.1f}"
+    values = [
+        float(row["clean"]) - errors[row["seed"]]
         for row in cell
         if row["seed"] in errors
-    )
+    ]
+    if not values:
+        return "no seed in common"
+    each = ", ".join(f"{x:+.1f}" for x in values)
+    if len(values) == 1:
+        return f"{each}, of one seed"
+    low, high = paired_interval(values)
+    mean = statistics.mean(values)
+    return f"{mean:+.1f} [{low:+.1f}, {high:+.1f}], by seed {each}"
+
+
+def paired_interval(differences):
+    """Interval of the mean of some differences, by Student's t.
+
+    Arguments
+    ---------
+    differences : list of float
+        One per seed, two or more.
+
+    Returns
+    -------
+    tuple
+        Its lower and its upper end.
+    """
+    count, middle = len(differences), statistics.mean(differences)
+    error = statistics.stdev(differences) / math.sqrt(count)
+    half = float(stdtrit(count - 1, 0.5 + CONFIDENCE / 2)) * error
+    return middle - half, middle + half
 
 
 def _cells(rows):

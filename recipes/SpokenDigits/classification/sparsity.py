@@ -5,13 +5,8 @@ from pathlib import Path
 import torch
 from features import pool_statistics, run_block
 
-from leanbrain.pruning.checkpoints import (
-    newest_checkpoint,
-    require_dense,
-    require_pruned,
-)
 from leanbrain.pruning.flops import CostMeter, macs
-from leanbrain.pruning.starting import load_dense, make_pruner, method_file
+from leanbrain.pruning.starting import method_file, method_pruner
 
 METHODS = Path(__file__).resolve().parents[3] / "hparams" / "pruning"
 PATHWAY = "all"
@@ -21,25 +16,7 @@ def pruner_of(hparams):
     """The pruner that the entry file names; None if it names no `method`."""
     if "method" not in hparams:
         return None
-    return make_pruner(
-        method_file(hparams["method"], METHODS),
-        hparams["pruning"],
-        hparams["seed"],
-        total_steps=hparams["total_steps"],
-        pathways=[PATHWAY],
-    )
-
-
-def connect_pruner(hparams, brain):
-    """Attaches the pruner, or makes sure that a dense run stays dense."""
-    own = hparams["save_folder"]
-    if brain.pruner is None:
-        require_dense(own)
-        return
-    require_pruned(own)
-    if hparams["dense_checkpoint"] and newest_checkpoint(own) is None:
-        load_dense(hparams["model"], hparams["dense_checkpoint"])
-    brain.pruner.attach(brain, hparams["monitor"])
+    return method_pruner(hparams, METHODS, [PATHWAY])
 
 
 def batch_macs(hparams):
@@ -80,7 +57,7 @@ def batch_macs(hparams):
             module.training = training
 
 
-def sparsity_facts(hparams, pruner, steps):
+def sparsity_facts(hparams, pruner, batches):
     """What result.json says about weights and FLOPs.
 
     Arguments
@@ -89,17 +66,18 @@ def sparsity_facts(hparams, pruner, steps):
         The loaded YAML.
     pruner : AdaptivePruner | None
         After training; None of a dense run.
-    steps : int
-        Optimizer steps done.
+    batches : float
+        How many full batches those of the training amount to.
 
     Returns
     -------
     dict
-        "flops": of the classifier's training at the densities that its steps
-        had; "sparsity" and "density" of the masks at its end.
+        "flops": of the classifier's training, with the padding of its batches,
+        at the mean density of its steps; "sparsity" and "density" of the
+        masks at its end.
     """
     meter = CostMeter() if pruner is None else pruner.cost
-    flops = meter.training_flops(batch_macs(hparams), steps)
+    flops = meter.training_flops(batch_macs(hparams), batches)
     if pruner is None:
         return {"method": None, "sparsity": 0.0, "flops": flops}
     masks = pruner.masks

@@ -50,9 +50,11 @@ from features import (  # noqa: E402
 )
 from front_end import draw_front_end, fit_front_end  # noqa: E402
 from hyperpyyaml import load_hyperpyyaml  # noqa: E402
-from sparsity import connect_pruner, pruner_of, sparsity_facts  # noqa: E402
+from sparsity import pruner_of, sparsity_facts  # noqa: E402
 
 from leanbrain.dataio.loader import make_train_loader  # noqa: E402
+from leanbrain.pruning.batch_seconds import full_batches  # noqa: E402
+from leanbrain.pruning.starting import connect_pruner  # noqa: E402
 
 logger = logging.getLogger(__name__)
 
@@ -194,7 +196,7 @@ def make_brain(hparams, run_opts):
     brain.pruner = pruner_of(hparams)
     # Masks are final in the last checkpoint, not in one before.
     brain.best_key = "error_percent" if brain.pruner is None else None
-    connect_pruner(hparams, brain)
+    connect_pruner(brain.pruner, brain, hparams)
     return brain
 
 
@@ -226,10 +228,11 @@ def main(arguments):
         errors = test_errors(hparams, brain, tables["test"], noises)
     draw_front_end(hparams, datasets["valid"], steps)
     net = hparams["net"]
+    batches = full_batches(sampler, hparams["number_of_epochs"])
     best = hparams["checkpointer"].find_checkpoint(min_key=brain.best_key)
     facts = {
         **errors,
-        **sparsity_facts(hparams, brain.pruner, steps),
+        **sparsity_facts(hparams, brain.pruner, batches),
         "best": {k: best.meta[k] for k in ("error_percent", "step")},
         "steps": steps,
         "train_utterances": len(tables["train"]),

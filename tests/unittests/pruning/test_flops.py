@@ -166,3 +166,12 @@ def test_inputs_are_checked():
         CostMeter().training_flops(MACS, -1)
     with pytest.raises(UserError, match="`version` of a saved CostMeter"):
         CostMeter().load_state_dict({})
+
+
+def test_weights_that_do_not_learn_need_no_gradient_of_theirs():
+    meter = CostMeter()
+    meter.on_step({"a": 0.25}, dense_gradient=False, learns=False)
+    # Forward and the gradient of the inputs, at a quarter of the weights.
+    assert meter.training_flops({"a": 100.0}) == 2 * 100 * 2 * 0.25
+    meter.on_step({"a": 0.25}, dense_gradient=True, learns=False)
+    assert meter.training_flops({"a": 100.0}) == 2 * 100 * (4 * 0.25 + 1)

@@ -37,7 +37,7 @@ def test_the_pathway_of_that_name_is_taken(tmp_path, targets):
         assert torch.equal(masks["m.weight"], mask_of(shift))
 
 
-def test_a_single_pathway_serves_any(tmp_path, targets):
+def test_the_mask_of_all_serves_any(tmp_path, targets):
     initial = MasksFromFiles(str(saved(tmp_path / "m.pt", ["all"])))
     assert torch.equal(initial("fr", targets)["m.weight"], mask_of(0))
 
@@ -57,8 +57,16 @@ def test_one_file_per_pathway(tmp_path, targets):
 
 def test_a_pathway_that_no_file_holds_is_refused(tmp_path, targets):
     initial = MasksFromFiles(saved(tmp_path / "m.pt", ["en", "fr"]))
-    with pytest.raises(UserError, match="'it' among others, got .* en, fr"):
+    with pytest.raises(UserError, match="be of 'it', or .* got .* en, fr"):
         initial("it", targets)
+
+
+@pytest.mark.parametrize("pathways", [["ru"], ["all", "ru"]])
+def test_a_mask_of_another_pathway_is_refused(tmp_path, targets, pathways):
+    initial = MasksFromFiles(saved(tmp_path / "m.pt", pathways))
+    match = f"be of 'en', or of 'all' alone, got .* {', '.join(pathways)}"
+    with pytest.raises(UserError, match=match):
+        initial("en", targets)
 
 
 def test_a_missing_file_is_named(tmp_path, targets):
@@ -85,7 +93,7 @@ def test_masks_that_fit_are_accepted(targets):
             0.55,
             "share 0.55 .* got 0.5 \\(10 of 20 .* kept instead of 9\\)",
         ),
-        ({"m.wight": mask_of(0)}, 0.5, "'m.weight', got none .* m.wight"),
+        ({"m.weighty": mask_of(0)}, 0.5, "'m.weight', got none .* m.weighty"),
         (
             {"m.weight": mask_of(0), "m.out": mask_of(0)},
             0.5,

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from leanbrain.experiments.trials import Trial
-from leanbrain.pruning.comparison.suite import START
+from leanbrain.pruning.comparison.method import START
 
 __all__ = ["ALL", "MASKS", "Cell", "Run", "Site"]
 
@@ -100,6 +100,18 @@ class Cell:
         return [*before, *self.runs.values()]
 
     @property
+    def trials(self) -> list[Trial]:
+        """All that make the row: of the dense start, of masks, its own."""
+        return [x.trial for x in _ancestors(self.runs.values()).values()]
+
+    @property
+    def start_steps(self) -> int:
+        """Optimizer steps of the dense starts; 0 for one from scratch."""
+        mine = {x.trial.digest for x in self.history}
+        past = _ancestors(self.runs.values())
+        return sum(run.steps for name, run in past.items() if name not in mine)
+
+    @property
     def total_steps(self) -> int:
         """Optimizer steps beyond the dense start, with those that find masks.
 
@@ -107,3 +119,11 @@ class Cell:
         who wants one method only has to find them as well.
         """
         return sum(run.steps for run in self.history)
+
+
+def _ancestors(runs: Iterable[Run]) -> dict[str, Run]:
+    """Digest -> run, of some runs and of all that these start from."""
+    found: dict[str, Run] = {}
+    for run in runs:
+        found |= {**_ancestors(run.needs), run.trial.digest: run}
+    return found

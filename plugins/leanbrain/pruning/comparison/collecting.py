@@ -12,11 +12,19 @@ from leanbrain.checks import UserError
 from leanbrain.experiments.ledger import Ledger
 from leanbrain.files import read_json
 from leanbrain.masking.maskset import MaskSet
-from leanbrain.pruning.comparison.cells import ALL, MASKS, Cell
-from leanbrain.pruning.comparison.rows import Kept, Row, key
+from leanbrain.pruning.comparison.cells import ALL, MASKS, Cell, Run
+from leanbrain.pruning.comparison.rows import (
+    Kept,
+    Row,
+    joined_commits,
+    key,
+)
 from leanbrain.pruning.comparison.suite import Suite
 
-__all__ = ["collect", "missing"]
+__all__ = ["collect", "seeds_in"]
+
+# Whole weights: a sparsity is met to about one weight in a layer or a model.
+_NEAR = 2e-3
 
 Results = Mapping[str, Mapping[str, Any]]
 
@@ -39,6 +47,12 @@ def collect(suite: Suite, text: str, cells: Sequence[Cell], root: Path) -> Kept:
     -------
     Kept
         A row for each cell whose runs have all ended well.
+
+    Raises
+    ------
+    UserError
+        If a run was not what the plan says of it, or was tested on other
+        utterances than the others.
     """
     done = _done(root)
     rows: list[Row] = []
@@ -57,6 +71,7 @@ def collect(suite: Suite, text: str, cells: Sequence[Cell], root: Path) -> Kept:
         rows=rows,
         suite=text,
         languages=list(suite.languages),
+        related=[[list(x) for x in pairs] for pairs in suite.related],
         utterances=heap.content(),
         density=density,
         overlap=overlap,
@@ -66,27 +81,28 @@ def collect(suite: Suite, text: str, cells: Sequence[Cell], root: Path) -> Kept:
     )
 
 
-def missing(cells: Iterable[Cell], root: Path) -> list[str]:
-    """Names the cells that some run is missing of.
+def seeds_in(root: Path) -> list[int]:
+    """Finds the seeds of the runs that ended well.
 
     Arguments
     ---------
-    cells : Iterable[Cell]
-        The plan.
     root : Path
         Folder of the results.
 
     Returns
     -------
     list
-        Names, as `rows.key` makes them.
+        Ascending, whether a suite names them or not.
     """
-    done = _done(root)
-    return [
-        key(cell.method, cell.sparsity, cell.seed)
-        for cell in cells
-        if not _is_whole(cell, done)
-    ]
+    words = [x for row in _done(root).values() for x in _command(row)]
+    starts = [x for x in words if x.startswith("--seed=")]
+    return sorted({int(x.removeprefix("--seed=")) for x in starts})
+
+
+def _command(row: Mapping[str, Any]) -> list[str]:
+    """The words that a run was started with."""
+    words: list[str] = row.get("config", {}).get("command", [])
+    return words
 
 
 def _done(root: Path) -> Results:
@@ -97,12 +113,13 @@ def _done(root: Path) -> Results:
 
 def _is_whole(cell: Cell, done: Results) -> bool:
     """Whether each of its runs has ended well, and what they started from."""
-    runs = [*cell.history, *cell.runs.values()]
-    return all(run.trial.digest in done for run in runs)
+    return all(trial.digest in done for trial in cell.trials)
 
 
 def _row(cell: Cell, done: Results, masks: Mapping[str, Any]) -> Row:
     """One line of the table."""
+    for run in cell.runs.values():
+        _check_run(cell, run, done[run.trial.digest]["result"])
     own = [done[run.trial.digest]["result"] for run in cell.runs.values()]
     # The dense start has no history: what it cost is its own.
     history = cell.history or list(cell.runs.values())
@@ -116,6 +133,7 @@ def _row(cell: Cell, done: Results, masks: Mapping[str, Any]) -> Row:
         "seed": cell.seed,
         "steps": next(iter(cell.runs.values())).steps,
         "total_steps": cell.total_steps,
+        "start_steps": cell.start_steps,
         "mean_cer": sum(cer.values()) / len(cer),
         **{f"cer_{language}": x for language, x in cer.items()},
         "mean_wer": sum(wer.values()) / len(wer),
@@ -123,12 +141,32 @@ def _row(cell: Cell, done: Results, masks: Mapping[str, Any]) -> Row:
         "union_density": masks["union_density"],
         "minutes": sum(x["seconds"] for x in past) / 60,
         **_pairs(masks["overlap"]),
-        "commit": last["commit"],
+        "commit": joined_commits(
+            done[trial.digest]["result"]["commit"] for trial in cell.trials
+        ),
         "cpu": last["host"]["cpu"],
         "cores": last["host"]["cores"],
         "torch": last["versions"]["torch"],
         "speechbrain": last["versions"]["speechbrain"],
     }
+
+
+def _check_run(cell: Cell, run: Run, result: Mapping[str, Any]) -> None:
+    """Refuses a run that was not what its row would say of it."""
+    planned = {
+        "steps": run.steps,
+        "seed": cell.seed,
+        "sparsity": cell.sparsity,
+    }
+    for name, wanted in planned.items():
+        value = result.get(name)
+        near = _NEAR if name == "sparsity" else 0.0
+        if value is None or abs(value - wanted) > near:
+            place = key(cell.method, cell.sparsity, cell.seed)
+            raise UserError(
+                f"The run {run.trial.digest} of {place} must have had "
+                f"`{name}` {wanted:g}, as planned, got {value}."
+            )
 
 
 def _merged(results: Sequence[Mapping[str, Any]], name: str) -> dict[str, Any]:

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from leanbrain.checks import check_int
 from leanbrain.dataio.digest import data_digest
 from leanbrain.dataio.manifests import SPLITS
 from leanbrain.experiments.trials import Trial
 from leanbrain.pruning.comparison.cells import ALL, MASKS, Cell, Run, Site
+from leanbrain.pruning.comparison.method import START, Method, Steps
+from leanbrain.pruning.comparison.rehearsal import check_plan, method_file
 from leanbrain.pruning.comparison.sources import numbers_of, sources_digest
-from leanbrain.pruning.comparison.suite import (
-    START,
-    Choice,
-    Method,
-    Steps,
-    Suite,
-)
+from leanbrain.pruning.comparison.suite import Choice, Suite
 
 __all__ = ["make_plan"]
 
@@ -52,30 +49,35 @@ def make_plan(
     Returns
     -------
     list
-        The cells; each dense start is one, before those that start from it.
+        The cells; each dense start is one, before those that start from it,
+        if there are any.
 
     Raises
     ------
     UserError
-        If the choice names what is not there, or a file is missing.
+        If the choice names what is not there, if a file is missing, or if a
+        run could not be as the suite says.
     """
-    planner = _Planner(suite, site)
+    planner = _Planner(suite, site, check_plan(suite, site))
     seeds = choice.seeds if choice and choice.seeds else suite.seeds
     cells = []
     for seed in seeds:
-        cells.append(planner.start_cell(seed))
-        cells += [
+        mine = [
             planner.cell(name, sparsity, seed)
             for name, sparsity in suite.cells(choice)
         ]
+        if any(cell.start_steps for cell in mine):
+            cells.append(planner.start_cell(seed))
+        cells += mine
     return cells
 
 
 class _Planner:
     """Makes each trial once, whoever needs it."""
 
-    def __init__(self, suite: Suite, site: Site) -> None:
+    def __init__(self, suite: Suite, site: Site, spoken: list[str]) -> None:
         self._suite, self._site = suite, site
+        self._spoken = spoken  # languages of the data
         self._data = data_digest(site.data, [f"{x}.csv" for x in SPLITS])
         self.start = functools.cache(self._start)
         self.cell = functools.cache(self._cell)
@@ -91,11 +93,18 @@ class _Planner:
         options = {
             "languages": list(suite.languages),
             "seed": seed,
+            # Only where it must be said: what a run is called hangs on it.
+            **({"subset": True} if self._is_part(suite.languages) else {}),
             **suite.start,
         }
         default = numbers_of(self._site.recipe / entry)
         keys = ("number_of_epochs", "batches_per_epoch")
-        steps = Steps(*(int(options.get(x, default[x])) for x in keys))
+        steps = Steps(
+            *(
+                check_int(f"start.{x}", options.get(x, default[x]), low=1)
+                for x in keys
+            )
+        )
         config = {"sources": self._sources(entry)}
         return self._run(entry, options, steps.total, config, {})
 
@@ -130,7 +139,7 @@ class _Planner:
         """One run of a method."""
         suite, entry = self._suite, "hparams/pruned.yaml"
         steps = suite.steps.scaled(method.budget)
-        start = self.start(seed)
+        start = None if method.from_scratch else self.start(seed)
         masks = _first_masks(source, languages)
         pruning = {"sparsity": sparsity, **method.settings}
         if masks:
@@ -139,9 +148,9 @@ class _Planner:
         own_file = method.file.endswith(".yaml")
         options = {
             "languages": languages,
-            "subset": len(languages) < len(suite.languages),
+            "subset": self._is_part(languages),
             "seed": seed,
-            "dense_checkpoint": "{start}/save",
+            "dense_checkpoint": "{start}/save" if start else False,
             "method": "{method}" if own_file else method.file,
             "pruning": pruning,
             "number_of_epochs": steps.epochs,
@@ -149,17 +158,18 @@ class _Planner:
             **suite.overrides,
             **method.overrides,
         }
-        folder = self._site.methods
-        file = folder / (method.file if own_file else f"{method.file}.yaml")
+        file = method_file(self._site, method)
         config = {
             "sources": self._sources(entry, str(file)),
-            "start": start.trial.digest,
+            **({"start": start.trial.digest} if start else {}),
             "masks": {key: run.trial.digest for key, run in masks.items()},
         }
-        places = {"start": str(start.folder), "method": str(file)}
+        places = {"method": str(file)}
+        if start:
+            places["start"] = str(start.folder)
         for key, run in masks.items():
             places[f"masks_{key}"] = str(run.folder / MASKS)
-        needs = [start, *masks.values()]
+        needs = [*([start] if start else []), *masks.values()]
         return self._run(entry, options, steps.total, config, places, needs)
 
     def _run(
@@ -198,6 +208,10 @@ class _Planner:
         )
         folder = trial.folder(site.root) / "work"
         return Run(trial, steps, folder, tuple(needs))
+
+    def _is_part(self, languages: Sequence[str]) -> bool:
+        """Whether the data have further languages."""
+        return len(languages) < len(self._spoken)
 
     def _hash(self, *names: str) -> str:
         """What the YAML files of a run say, paths being the recipe's."""

@@ -10,13 +10,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from leanbrain import page
 from leanbrain.files import atomic_path, write_text
 from leanbrain.pruning.comparison import tables, words
 from leanbrain.pruning.comparison.findings import Findings, analyse
-from leanbrain.pruning.comparison.rows import Kept, read_kept
+from leanbrain.pruning.comparison.rows import (
+    Kept,
+    commits_of,
+    read_kept,
+)
 from leanbrain.text import (
     csv_text,
     markdown_table,
@@ -36,9 +38,11 @@ _ORDER = (
 )
 
 _CAPTIONS = {
-    "All results": "Steps are those of the last run; all others, FLOPs and "
-    "minutes are of all runs that a method takes beyond the dense start. Kept "
-    "by any: share of the weights that at least one language uses.",
+    "All results": "Steps are those of the last run; of all runs, FLOPs and "
+    "minutes are of all that a method takes beyond the dense start, whose "
+    "steps have a column of their own: 0 of methods that train from random "
+    "weights. Kept by any: share of the weights that at least one language "
+    "uses.",
     "Errors per language": "CER in percent of the characters, mean over the "
     "seeds. Small lines are differences of the seeds that both methods have.",
 }
@@ -125,7 +129,7 @@ def markdown_page(title: str, found: Findings, names: Mapping[str, Any]) -> str:
     facts += [[k, _line(x)] for k, x in _facts(found).items()]
     parts.append(markdown_table(facts))
     # Four blanks make code of any text, whatever marks are in it.
-    lines = _suite(found).splitlines()
+    lines = found.kept.suite.splitlines()
     parts.append("The suite:\n\n" + "\n".join(f"    {x}" for x in lines))
     return "\n\n".join(x for x in parts if x) + "\n"
 
@@ -152,7 +156,7 @@ def _html_page(title: str, found: Findings) -> str:
     parts += [
         f"<section>{page.heading('Where the numbers come from')}",
         page.facts_table(_facts(found)),
-        page.details("The suite (YAML)", _suite(found)),
+        page.details("The suite (YAML)", found.kept.suite),
         "</section>",
     ]
     return page.document(title, parts)
@@ -179,25 +183,16 @@ def _facts(found: Findings) -> dict[str, Any]:
     kept = found.kept
     seeds = sorted({x for point in found.points for x in point.seeds})
     sizes = {k: len(x) for k, x in kept.utterances["characters"].items()}
-    commits = sorted({str(x.get("commit")) for x in kept.rows})
     return {
         "comparison": kept.name,
         "host": kept.host,
-        "commits of the runs": ", ".join(commits),
+        "commits of the runs": ", ".join(commits_of(kept.rows)),
         "kept by commit": kept.commit,
         "versions": kept.versions,
         "seeds": ", ".join(map(str, seeds)),
         "test utterances": sizes,
         "rows": str(len(kept.rows)),
     }
-
-
-def _suite(found: Findings) -> str:
-    """The suite as YAML."""
-    suite = found.kept.suite
-    if isinstance(suite, str):
-        return suite
-    return yaml.safe_dump(suite, sort_keys=False, allow_unicode=True)
 
 
 def _csv(kept: Kept) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,19 @@ from leanbrain.checks import UserError
 from leanbrain.files import read_json, write_text
 from leanbrain.text import csv_text
 
-__all__ = ["Kept", "key", "parts", "read_kept", "write_kept"]
+__all__ = [
+    "Kept",
+    "commits_of",
+    "joined_commits",
+    "key",
+    "parts",
+    "read_kept",
+    "write_kept",
+]
 
 Row = dict[str, Any]
 _TEXT = ("method", "commit", "cpu", "torch", "speechbrain")
-_WHOLE = ("seed", "steps", "total_steps", "cores")
+_WHOLE = ("seed", "steps", "total_steps", "start_steps", "cores")
 
 
 @dataclass(frozen=True)
@@ -32,10 +40,12 @@ class Kept:
     rows : Sequence[dict]
         One for each method, sparsity and seed: "method", "sparsity", "seed",
         "steps" (of its last run), "total_steps", "flops" and "minutes" (of
-        all runs that it took beyond the dense start), "mean_cer", "mean_wer"
+        all runs that it took beyond the dense start), "start_steps" (of that
+        start, 0 from scratch), "mean_cer", "mean_wer"
         and "cer_<language>" (percent, of the test set), "union_density",
-        "overlap_<a>_<b>" (of two languages), "commit", "cpu", "cores",
-        "torch", "speechbrain". What is not known is None or not there.
+        "overlap_<a>_<b>" (of two languages), "commit" (`joined_commits` of
+        all its runs), "cpu", "cores", "torch", "speechbrain". What is not
+        known is None or not there.
     suite : str
         The YAML of the suite.
     languages : Sequence[str]
@@ -49,6 +59,8 @@ class Kept:
         `key` -> "pathways" and "matrix" (intersection over union).
     host, commit, versions
         Where it was kept.
+    related : Sequence
+        Two pairs of languages each; see `suite.Suite`.
     """
 
     name: str
@@ -61,6 +73,7 @@ class Kept:
     host: Mapping[str, Any] = field(default_factory=dict)
     commit: str = "unknown"
     versions: Mapping[str, str] = field(default_factory=dict)
+    related: Sequence[Any] = field(default_factory=list)
 
 
 def key(method: str, sparsity: float, seed: int) -> str:
@@ -71,7 +84,29 @@ def key(method: str, sparsity: float, seed: int) -> str:
     >>> key("lap", 0.8, 3)
     'lap|0.8|3'
     """
-    return f"{method}|{sparsity:g}|{seed}"
+    return f"{method}|{sparsity:.12g}|{seed}"
+
+
+def joined_commits(commits: Iterable[str]) -> str:
+    """Writes the commits that a row is of, each once.
+
+    Example
+    -------
+    >>> joined_commits(["b", "a", "b"])
+    'a, b'
+    """
+    return ", ".join(sorted(set(commits)))
+
+
+def commits_of(rows: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Lists all commits that some rows are of.
+
+    Example
+    -------
+    >>> commits_of([{"commit": "a, b"}, {"commit": "a, c"}])
+    ['a', 'b', 'c']
+    """
+    return sorted({y for x in rows for y in str(x.get("commit")).split(", ")})
 
 
 def parts(name: str) -> tuple[str, float, int]:

@@ -20,15 +20,15 @@ from leanbrain.pruning.comparison.clustering import (
     differs,
     mean_overlap,
 )
-from leanbrain.pruning.comparison.findings import MANY, Findings, Point
+from leanbrain.pruning.comparison.kinship import kinship
 from leanbrain.pruning.comparison.panels import (
     Gap,
     density_figure,
     gaps_figure,
     kinship_figure,
 )
+from leanbrain.pruning.comparison.points import MANY, Findings, Point
 from leanbrain.pruning.comparison.tables import densities, percent
-from leanbrain.pruning.comparison.words import kinship
 
 __all__ = ["pictures", "sections"]
 
@@ -159,7 +159,7 @@ def _steps(found: Findings) -> Section:
     for sparsity in found.sparsities:
         series = []
         for point in [*found.at(sparsity), *found.at(0.0)]:
-            steps = point.average("total_steps")
+            steps = found.steps_of(point)
             if steps is not None:
                 # Nothing beyond the start: no place on a logarithmic axis.
                 series.append(_series(found, [point], [steps] if steps else []))
@@ -172,6 +172,12 @@ def _steps(found: Findings) -> Section:
         "takes beyond the dense start, of pruning runs for masks as well. A "
         "dashed line is a model without further steps."
     )
+    if found.mixed:
+        caption = (
+            "Left and low is better. The steps are those of all runs that a "
+            "method takes: of the dense start, where it has one, and of "
+            "pruning runs for masks as well."
+        )
     return Section("Errors against training steps", caption, tuple(charts))
 
 
@@ -200,8 +206,8 @@ def _gaps(found: Findings) -> Section:
     caption = (
         f"Left of the dotted line {found.reference} makes fewer errors. Same "
         "seeds, same start, same test utterances: where an interval leaves out "
-        "0, nearly all other draws of seeds and utterances would show the same "
-        "sign."
+        "0, the difference is larger than seeds and utterances explain at the "
+        f"level of {percent(found.confidence)}."
     )
     return Section("Differences", caption, tuple(charts))
 

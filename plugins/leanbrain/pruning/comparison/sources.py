@@ -14,7 +14,7 @@ import yaml
 
 from leanbrain.checks import UserError
 
-__all__ = ["numbers_of", "sources_digest"]
+__all__ = ["keys_of", "numbers_of", "sources_digest"]
 
 _INCLUDE = re.compile(r"^!include:(.+)$")
 
@@ -60,15 +60,40 @@ def numbers_of(file: str | os.PathLike[str]) -> dict[str, float]:
     UserError
         If the file is missing or is no YAML.
     """
-    node = _composed(Path(file))
-    if not isinstance(node, yaml.MappingNode):
-        return {}
     kinds = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
     return {
-        key.value: float(value.value)
-        for key, value in node.value
+        name: float(value.value)
+        for name, value in _entries(Path(file)).items()
         if value.tag in kinds
     }
+
+
+def keys_of(file: str | os.PathLike[str]) -> list[str]:
+    """Reads the names at the top of a YAML file of any kind.
+
+    Arguments
+    ---------
+    file : path
+        The file; tags of other packages do not matter.
+
+    Returns
+    -------
+    list
+        The keys.
+
+    Raises
+    ------
+    UserError
+        If the file is missing or is no YAML.
+    """
+    return list(_entries(Path(file)))
+
+
+def _entries(file: Path) -> dict[str, Any]:
+    """Keys and nodes at the top of a file."""
+    node = _composed(file)
+    found = node.value if isinstance(node, yaml.MappingNode) else []
+    return {key.value: value for key, value in found}
 
 
 def _expanded(file: Path) -> Any:

@@ -11,6 +11,7 @@ from leanbrain.experiments.engine import run_trials
 from leanbrain.experiments.estimates import duration, estimate
 from leanbrain.experiments.ledger import Ledger
 from leanbrain.pruning.comparison.cells import Cell, Run
+from leanbrain.pruning.comparison.method import START
 
 __all__ = ["all_runs", "describe", "run_plan"]
 
@@ -36,7 +37,9 @@ def run_plan(
     show : Callable
         Gets lines of progress.
     retry : Sequence[str]
-        Statuses that are run again, such as "failed".
+        Statuses that are run again, such as "failed". With "done", the cells'
+        own runs are; not the dense starts, nor the runs that find masks for
+        them, unless they are cells as well.
 
     Returns
     -------
@@ -45,10 +48,15 @@ def run_plan(
     """
     backend = LocalPool() if backend is None else backend
     runs, rows = all_runs(cells), []
+    own = _own(cells)
+    # What only helps is run again where it broke, not where it is done.
+    helpers = [x for x in retry if x != "done"]
     whole = estimate(
-        [x.trial for x in runs], root, backend.workers, retry=retry
+        [x.trial for x in runs], root, backend.workers, retry=helpers
     )
     show(f"in all: {whole}")
+    if "done" in retry:
+        show(f"{len(own)} runs are run again if they were done")
     done: set[str] = set()
     for stage in range(1 + max((x.stage for x in runs), default=-1)):
         mine = [x for x in runs if x.stage == stage]
@@ -59,12 +67,24 @@ def run_plan(
                 "out, since what they start from has failed"
             )
         show(f"stage {stage + 1}: {len(able)} runs")
-        new = run_trials(
-            [x.trial for x in able], root, backend, show=show, retry=retry
-        )
-        done |= {x["digest"] for x in new if x["status"] == "done"}
-        rows += new
+        trials = [x.trial for x in able]
+        parts = [(trials, retry)]
+        if "done" in retry:
+            parts = [
+                ([x for x in trials if x.digest not in own], helpers),
+                ([x for x in trials if x.digest in own], retry),
+            ]
+        for part, statuses in parts:
+            new = run_trials(part, root, backend, show=show, retry=statuses)
+            done |= {x["digest"] for x in new if x["status"] == "done"}
+            rows += new
     return rows
+
+
+def _own(cells: Iterable[Cell]) -> set[str]:
+    """The runs that are rows, but for dense starts."""
+    mine = [cell for cell in cells if cell.method != START]
+    return {x.trial.digest for cell in mine for x in cell.runs.values()}
 
 
 def all_runs(cells: Iterable[Cell]) -> list[Run]:

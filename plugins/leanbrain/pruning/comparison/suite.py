@@ -1,136 +1,27 @@
-"""What is compared: methods, sparsities, seeds and budgets, as data."""
+"""All that is compared: methods, sparsities and seeds, as data."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from leanbrain.checks import (
     UserError,
-    check_fraction,
     check_int,
     check_known,
     check_positive,
 )
+from leanbrain.pruning.comparison.method import (
+    START,
+    MasksFrom,
+    Method,
+    Steps,
+    check_different,
+    check_options,
+)
 
 __all__ = ["START", "Choice", "MasksFrom", "Method", "Steps", "Suite"]
-
-START = "start"
-"""Method of the row that holds the dense start itself."""
-
-
-@dataclass(frozen=True)
-class Steps:
-    """How long a run is.
-
-    Arguments
-    ---------
-    epochs : int
-        Parts of the run that end with a validation.
-    batches_per_epoch : int
-        Optimizer steps of each.
-
-    Example
-    -------
-    >>> Steps(3, 210).scaled(0.25), Steps(3, 210).scaled(2)
-    (Steps(epochs=1, batches_per_epoch=158), Steps(epochs=6, batches_per_epoch=210))
-    """  # noqa: E501
-
-    epochs: int
-    batches_per_epoch: int
-
-    def __post_init__(self) -> None:
-        """Checks the numbers."""
-        check_int("steps.epochs", self.epochs, low=1)
-        check_int("steps.batches_per_epoch", self.batches_per_epoch, low=1)
-
-    @property
-    def total(self) -> int:
-        """Optimizer steps of the run."""
-        return self.epochs * self.batches_per_epoch
-
-    def scaled(self, budget: float) -> Steps:
-        """A share or a multiple of it, to the step; epochs stay about as long.
-
-        Arguments
-        ---------
-        budget : float
-            Steps of the new run over steps of this one.
-
-        Returns
-        -------
-        Steps
-            With as many epochs as divide the number of steps evenly.
-        """
-        total = max(1, int(self.total * budget + 0.5))
-        epochs = max(1, int(self.epochs * budget))
-        while total % epochs:
-            epochs -= 1
-        return Steps(epochs, total // epochs)
-
-
-@dataclass(frozen=True)
-class MasksFrom:
-    """Whose masks a method starts with.
-
-    Arguments
-    ---------
-    method : str
-        Name of a method of the suite. If that has a run per language, each
-        pathway takes the mask of its language.
-    sparsity : float | None
-        At which sparsity; None: at the same as the method itself.
-    """
-
-    method: str
-    sparsity: float | None = None
-
-
-@dataclass(frozen=True)
-class Method:
-    """A method of the suite.
-
-    Arguments
-    ---------
-    name : str
-        As tables and charts call it.
-    file : str
-        Name of a file in hparams/pruning, without ".yaml"; or the path of
-        another one, with it.
-    sparsities : Sequence[float]
-        At which it is compared.
-    settings : Mapping
-        Keys of its file, such as {"heal": 0.4}.
-    overrides : Mapping
-        Keys of the recipe's entry file, such as {"lr": 0.002}.
-    per_language : bool
-        Whether each language has a run of its own.
-    budget : float
-        Steps of a run over the steps of the suite.
-    masks_from : MasksFrom | None
-        Whose masks it starts with.
-    """
-
-    name: str
-    file: str
-    sparsities: Sequence[float]
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    overrides: Mapping[str, Any] = field(default_factory=dict)
-    per_language: bool = False
-    budget: float = 1.0
-    masks_from: MasksFrom | None = None
-
-    def __post_init__(self) -> None:
-        """Checks the values."""
-        if not self.name or self.name == START or "|" in self.name:
-            raise UserError(
-                f"`name` of a method must be a name without '|' and not "
-                f"{START!r}, got {self.name!r}."
-            )
-        for sparsity in self.sparsities:
-            check_fraction("sparsities", sparsity, high_open=True)
-        check_positive("budget", self.budget)
 
 
 @dataclass(frozen=True)
@@ -151,6 +42,10 @@ class Choice:
     sparsities: Sequence[float] | None = None
     seeds: Sequence[int] | None = None
 
+    def __post_init__(self) -> None:
+        """Checks the seeds, which need not be the suite's."""
+        _check_seeds(self.seeds or ())
+
 
 @dataclass(frozen=True)
 class Suite:
@@ -169,13 +64,18 @@ class Suite:
     overrides : Mapping
         Keys of the recipe's entry file, for every run but the dense starts.
     start : Mapping
-        Keys of dense.yaml, for the dense starts.
+        Keys of dense.yaml, for the dense starts. For all of both, the keys
+        that the suite itself decides are refused.
     methods : Sequence[Method]
         What is compared.
     step_s : float
         About how long an optimizer step takes, in seconds, for the estimate.
     run_s : float
         About how long a run takes beside its steps.
+    related : Sequence
+        Two pairs of languages each, such as (("ru", "uk"), ("en", "ru")): the
+        report says in which seeds the first pair shares more of its pathways
+        than the second.
     """
 
     name: str
@@ -187,27 +87,34 @@ class Suite:
     methods: Sequence[Method]
     step_s: float = 0.2
     run_s: float = 20.0
+    related: Sequence[Sequence[Sequence[str]]] = ()
 
     def __post_init__(self) -> None:
         """Checks what no method can know alone."""
         for key in ("languages", "seeds", "methods"):
             if not getattr(self, key):
                 raise UserError(f"`{key}` must name at least one, got none.")
-        for key, values in (
-            ("languages", self.languages),
-            ("seeds", self.seeds),
-            ("methods", [x.name for x in self.methods]),
-        ):
-            if len(set(values)) != len(values):
+        if not self.name or "/" in self.name:
+            raise UserError(
+                f"`name` must be a name without '/', got {self.name!r}."
+            )
+        for language in self.languages:
+            if not isinstance(language, str):
                 raise UserError(
-                    f"`{key}` must be different, got {list(values)}."
+                    "`languages` must be text (in YAML, no needs quotes), got "
+                    f"{language!r}."
                 )
-        for seed in self.seeds:
-            check_int("seeds", seed, low=0)
+        _check_seeds(self.seeds)
+        check_different("languages", self.languages)
+        check_different("methods", [x.name for x in self.methods])
+        check_options("overrides", self.overrides)
+        check_options("start", self.start)
         check_positive("step_s", self.step_s)
         check_positive("run_s", self.run_s)
         for method in self.methods:
             self._check_source(method)
+        for pairs in self.related:
+            self._check_related(pairs)
 
     def method(self, name: str) -> Method:
         """The method of a name.
@@ -281,3 +188,29 @@ class Suite:
                 )
             method = self.method(name)
             seen.append(name)
+
+    def _check_related(self, pairs: Any) -> None:
+        """Looks for two pairs of languages of the suite."""
+        if _is_two(pairs) and all(
+            _is_two(pair)
+            and pair[0] != pair[1]
+            and all(x in self.languages for x in pair)
+            for pair in pairs
+        ):
+            return
+        raise UserError(
+            "`related` must list two pairs of languages each, such as [[[ru, "
+            f"uk], [en, ru]]], of {', '.join(self.languages)}, got {pairs!r}."
+        )
+
+
+def _is_two(value: Any) -> bool:
+    """Whether it is a list of two."""
+    return isinstance(value, list | tuple) and len(value) == 2
+
+
+def _check_seeds(seeds: Sequence[int]) -> None:
+    """Refuses what is no seed, and one that is named twice."""
+    for seed in seeds:
+        check_int("seeds", seed, low=0)
+    check_different("seeds", seeds)

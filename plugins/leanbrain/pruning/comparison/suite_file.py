@@ -9,7 +9,12 @@ from typing import Any
 
 import yaml
 
-from leanbrain.checks import UserError, check_fraction, check_known
+from leanbrain.checks import (
+    UserError,
+    check_fraction,
+    check_int,
+    check_known,
+)
 from leanbrain.pruning.comparison.suite import MasksFrom, Method, Steps, Suite
 
 __all__ = ["SAME", "load_suite"]
@@ -18,7 +23,14 @@ SAME = "same"
 """Sparsity of `masks_from`: that of the method itself."""
 
 REQUIRED = ("name", "seeds", "sparsities", "steps", "methods")
-OPTIONAL = ("languages", "overrides", "start", "step_s", "run_s")
+OPTIONAL = (
+    "languages",
+    "overrides",
+    "start",
+    "step_s",
+    "run_s",
+    "related",
+)
 METHOD = (
     "name",
     "method",
@@ -28,6 +40,7 @@ METHOD = (
     "per_language",
     "budget",
     "masks_from",
+    "from_scratch",
 )
 
 
@@ -61,11 +74,13 @@ def load_suite(
     shared = _list("sparsities", keys["sparsities"])
     steps = _mapping("steps", keys["steps"])
     _check_keys("steps", steps, ("epochs", "batches_per_epoch"), all_of=True)
-    named = keys.get("languages") or languages or ()
+    named = keys.get("languages") or list(languages or ())
     return Suite(
         name=str(keys["name"]),
-        languages=_list("languages", list(named)),
-        seeds=_list("seeds", keys["seeds"]),
+        languages=_list("languages", named),
+        seeds=[
+            check_int("seeds", x, low=0) for x in _list("seeds", keys["seeds"])
+        ],
         steps=Steps(**steps),
         overrides=_mapping("overrides", keys.get("overrides")),
         start=_mapping("start", keys.get("start")),
@@ -73,6 +88,7 @@ def load_suite(
             _method(_mapping("methods", x), shared, Path(path).parent)
             for x in _list("methods", keys["methods"])
         ],
+        related=_list("related", keys.get("related") or []),
         **{x: keys[x] for x in ("step_s", "run_s") if x in keys},
     )
 
@@ -86,11 +102,6 @@ def _method(
         raise UserError(
             f"Every entry of `methods` must have a `name`, got {dict(keys)}."
         )
-    budget, per_language = keys.get("budget", 1.0), keys.get("per_language")
-    if per_language not in (None, True, False):
-        raise UserError(
-            f"`per_language` must be True or False, got {per_language!r}."
-        )
     file = str(keys.get("method", keys["name"]))
     if file.endswith(".yaml"):
         file = str((folder / file).resolve())
@@ -100,10 +111,19 @@ def _method(
         sparsities=_list("sparsities", keys.get("sparsities", list(shared))),
         settings=_mapping("settings", keys.get("settings")),
         overrides=_mapping("overrides", keys.get("overrides")),
-        per_language=bool(per_language),
-        budget=budget,
+        per_language=_flag("per_language", keys),
+        budget=keys.get("budget", 1.0),
         masks_from=_masks_from(keys.get("masks_from")),
+        from_scratch=_flag("from_scratch", keys),
     )
+
+
+def _flag(name: str, keys: Mapping[str, Any]) -> bool:
+    """A key that is True or False; False where it is not there."""
+    value = keys.get(name)
+    if value is not None and not isinstance(value, bool):
+        raise UserError(f"`{name}` must be True or False, got {value!r}.")
+    return bool(value)
 
 
 def _masks_from(value: Any) -> MasksFrom | None:

@@ -11,7 +11,7 @@ from leanbrain.pruning.comparison.clustering import (
     mean_overlap,
     pair_overlaps,
 )
-from leanbrain.pruning.comparison.findings import (
+from leanbrain.pruning.comparison.points import (
     MANY,
     Findings,
     Point,
@@ -23,6 +23,7 @@ __all__ = [
     "count",
     "densities",
     "differences",
+    "listed",
     "overlaps",
     "percent",
     "results",
@@ -66,6 +67,18 @@ def count(value: float | None) -> str:
     return _UNKNOWN if value is None else f"{value:,.0f}"
 
 
+def listed(names: Sequence[str]) -> str:
+    """Joins names as a sentence does.
+
+    Example
+    -------
+    >>> listed(["a", "b", "c"])
+    'a, b and c'
+    """
+    *start, last = names
+    return f"{', '.join(start)} and {last}" if start else last
+
+
 def results(found: Findings) -> Table:
     """Lists error, interval and cost of every method at every sparsity.
 
@@ -80,8 +93,8 @@ def results(found: Findings) -> Table:
         The rows; the dense models first, then by sparsity.
     """
     header = ["method", "sparsity", "seeds", f"CER % ({_level(found)})"]
-    header += ["WER %", "steps", "of all runs", "TFLOP", "kept by any"]
-    header += ["minutes"]
+    header += ["WER %", "steps", "of all runs", "start steps", "TFLOP"]
+    header += ["kept by any", "minutes"]
     rows = [header]
     for sparsity in (0.0, *found.sparsities):
         rows += [_result(x) for x in found.at(sparsity)]
@@ -105,7 +118,7 @@ def differences(found: Findings) -> Table:
     header = ["compared with", "sparsity", f"points ({level})"]
     header += [f"relative ({level})", "error is"]
     header += [f"steps {found.reference}", "steps other"]
-    return [header, *(_difference(x) for x in found.versus)]
+    return [header, *(_difference(found, x) for x in found.versus)]
 
 
 def by_language(found: Findings) -> Table:
@@ -212,6 +225,7 @@ def _result(point: Point) -> list[str]:
         _fixed(point.average("mean_wer")),
         count(point.average("steps")),
         count(point.average("total_steps")),
+        count(point.average("start_steps")),
         _UNKNOWN if flops is None else f"{flops / 1e12:,.1f}",
         _UNKNOWN if union is None else f"{100 * union:.1f} %",
         count(point.average("minutes")),
@@ -225,19 +239,19 @@ def _with_interval(point: Point) -> str:
     return f"{point.mean:.2f} ({point.low:.2f} to {point.high:.2f})"
 
 
-def _difference(versus: Versus) -> list[str]:
+def _difference(found: Findings, versus: Versus) -> list[str]:
     """One row of the differences."""
-    point, other, found = versus.point, versus.other, versus.difference
+    point, other, gap = versus.point, versus.other, versus.difference
     verdict = "lower" if versus.lower else "undecided"
-    low, high = 100 * found.relative_low, 100 * found.relative_high
+    low, high = 100 * gap.relative_low, 100 * gap.relative_high
     return [
         other.method,
         percent(point.sparsity),
-        f"{found.mean:+.2f} ({found.low:+.2f} to {found.high:+.2f})",
-        f"{share(found.relative)} ({low:+.1f} to {high:+.1f})",
+        f"{gap.mean:+.2f} ({gap.low:+.2f} to {gap.high:+.2f})",
+        f"{share(gap.relative)} ({low:+.1f} to {high:+.1f})",
         "higher" if versus.higher else verdict,
-        count(point.average("total_steps")),
-        count(other.average("total_steps")),
+        count(found.steps_of(point)),
+        count(found.steps_of(other)),
     ]
 
 

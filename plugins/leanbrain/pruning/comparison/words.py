@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from leanbrain.pruning.comparison.clustering import (
-    closest_in,
-    differs,
-    mean_overlap,
-    pair_overlaps,
-)
-from leanbrain.pruning.comparison.findings import (
+from leanbrain.pruning.comparison.kinship import kinship
+from leanbrain.pruning.comparison.method import START
+from leanbrain.pruning.comparison.notes import notes
+from leanbrain.pruning.comparison.points import (
     MANY,
     Findings,
     Point,
     Versus,
 )
-from leanbrain.pruning.comparison.tables import count, percent, share
+from leanbrain.pruning.comparison.tables import count, listed, percent, share
 
 __all__ = ["details", "kinship", "notes", "reading", "verdict"]
+
+_TIE = 1e-9
 
 
 def verdict(found: Findings) -> str:
@@ -41,7 +40,7 @@ def verdict(found: Findings) -> str:
     sentences = [_best(found, rivals), _tally(found, rivals)]
     main = [x for x in rivals if x.point.sparsity == found.main_sparsity]
     if main:
-        nearest = min(main, key=lambda x: x.other.mean)
+        nearest = max(main, key=_gap)
         sentences.append(
             f"At {percent(found.main_sparsity)} its CER differs from that of "
             f"{nearest.other.method}, the best of the others, by "
@@ -79,11 +78,10 @@ def details(found: Findings) -> list[str]:
         )
         for word, members in groups:
             if members:
-                listed = _listed(
-                    [_brief(x, len(versus) > MANY) for x in members]
-                )
-                parts.append(f"{word} {listed}.")
-        parts.append(_steps(point, [x.other for x in versus]))
+                named = listed([_brief(x, len(versus) > MANY) for x in members])
+                parts.append(f"{word} {named}.")
+        others = [x.other for x in versus if x.other.method != START]
+        parts.append(_steps(found, point, others))
         texts.append(" ".join(parts).rstrip())
     return texts
 
@@ -101,82 +99,23 @@ def reading(found: Findings) -> str:
     str
         One paragraph.
     """
+    drawn = (
+        "resampling seeds, then utterances within each language, the same for "
+        "both methods of a difference, widened as the seeds are few"
+    )
+    if len({x for point in found.points for x in point.seeds}) == 1:
+        drawn = (
+            "resampling utterances within each language, the same for both "
+            "methods of a difference: they are of this seed alone, others may "
+            "differ by more"
+        )
     return (
         "CER is the mean over the languages, in percent of the characters of "
         "the test set; lower is better. Brackets hold relative differences "
         f"with their {percent(found.confidence)} intervals. These come from "
-        "resampling seeds, then utterances within each language, the same for "
-        "both methods of a difference, widened as the seeds are few; each is "
-        "for itself, not corrected for their number."
+        f"{drawn}; each is for itself, not corrected for their number. Two "
+        "methods are compared over the seeds that both have."
     )
-
-
-def kinship(found: Findings) -> list[str]:
-    """Says which languages share most of their pathways.
-
-    Arguments
-    ---------
-    found : Findings
-        The results.
-
-    Returns
-    -------
-    list
-        One sentence per method whose masks differ, at the sparsity where most
-        methods were run.
-    """
-    texts = []
-    for point in found.at(found.main_sparsity):
-        runs = found.of_runs(found.kept.overlap, point)
-        if not runs:
-            continue
-        names, matrix = mean_overlap(runs)
-        pairs = list(pair_overlaps(names, matrix).items())
-        if not differs(matrix) or len(pairs) < 2:
-            continue
-        (near, most), (far, least) = pairs[0], pairs[-1]
-        seeds = closest_in(runs, near)
-        texts.append(
-            f"{point.method}: {' and '.join(near)} share most ({most:.2f}; "
-            f"more than any other pair in {seeds} of {len(runs)} seeds), "
-            f"{' and '.join(far)} least ({least:.2f})."
-        )
-    return texts
-
-
-def notes(found: Findings) -> list[str]:
-    """Lists what a reader must know before believing the numbers.
-
-    Arguments
-    ---------
-    found : Findings
-        The results.
-
-    Returns
-    -------
-    list
-        Sentences.
-    """
-    texts = list(found.problems)
-    seeds = sorted({x for point in found.points for x in point.seeds})
-    if len(seeds) < 3:
-        texts.append(
-            f"There are only {len(seeds)} seeds: how much runs vary is hardly "
-            "known, and the intervals may be too narrow."
-        )
-    for point in found.points:
-        missing = [str(x) for x in seeds if x not in point.seeds]
-        if missing:
-            texts.append(
-                f"{point.method} at {percent(point.sparsity)} lacks seed "
-                f"{', '.join(missing)}."
-            )
-    commits = {str(x.get("commit")) for p in found.points for x in p.rows}
-    if len(commits) > 1:
-        texts.append(
-            f"The runs are of {len(commits)} commits: rows.csv says which."
-        )
-    return texts
 
 
 def _best(found: Findings, rivals: Sequence[Versus]) -> str:
@@ -185,16 +124,23 @@ def _best(found: Findings, rivals: Sequence[Versus]) -> str:
     lost: dict[str, list[str]] = {}
     for sparsity in dict.fromkeys(x.point.sparsity for x in rivals):
         here = [x for x in rivals if x.point.sparsity == sparsity]
-        best = min(here, key=lambda x: x.other.mean).other
-        mine = here[0].point.mean < best.mean
-        place = won if mine else lost.setdefault(best.method, [])
+        best, place = max(here, key=_gap), won
+        if _gap(best) >= -_TIE:
+            verb = "has" if _gap(best) > _TIE else "shares"
+            name = f"{best.other.method} {verb} it"
+            place = lost.setdefault(name, [])
         place.append(percent(sparsity))
-    others = [f"{name} has it at {_listed(x)}" for name, x in lost.items()]
-    where = f"at {_listed(won)}" if won else "at no sparsity"
+    others = [f"{name} at {listed(x)}" for name, x in lost.items()]
+    where = f"at {listed(won)}" if won else "at no sparsity"
     return (
         f"{found.reference} has the lowest mean CER of all sparse methods "
         f"{'; '.join([where, *others])}."
     )
+
+
+def _gap(versus: Versus) -> float:
+    """How much the reference is behind, over the seeds that both have."""
+    return versus.difference.mean
 
 
 def _tally(found: Findings, rivals: Sequence[Versus]) -> str:
@@ -224,7 +170,7 @@ def _against_dense(found: Findings) -> str:
     ]
     if not dense:
         return ""
-    best = min(dense, key=lambda x: x.other.mean)
+    best = max(dense, key=_gap)
     return (
         f"From that of {best.other.method}, without sparsity, it differs by "
         f"{_size(best)}."
@@ -249,10 +195,10 @@ def _brief(versus: Versus, short: bool) -> str:
     return f"{versus.other.method} ({share(found.relative)}{ends})"
 
 
-def _steps(point: Point, others: Sequence[Point]) -> str:
+def _steps(found: Findings, point: Point, others: Sequence[Point]) -> str:
     """Compares the steps of all runs that a method takes."""
-    mine = point.average("total_steps")
-    costs = [(x.method, x.average("total_steps")) for x in others]
+    mine = found.steps_of(point)
+    costs = [(x.method, found.steps_of(x)) for x in others]
     known = [(name, x) for name, x in costs if x is not None]
     if mine is None or not known:
         return ""
@@ -268,22 +214,10 @@ def _steps(point: Point, others: Sequence[Point]) -> str:
         if len(known) > MANY and named:
             named = [f"{len(named)} of the others"]
         if named:
-            parts.append(f"{word} {_listed(named)}")
+            parts.append(f"{word} {listed(named)}")
     return f"It takes {count(mine)} steps in all, {', '.join(parts)}."
 
 
 def _undecided(versus: Versus) -> bool:
     """Whether the interval holds 0."""
     return not (versus.lower or versus.higher)
-
-
-def _listed(names: Sequence[str]) -> str:
-    """Joins names as a sentence does.
-
-    Example
-    -------
-    >>> _listed(["a", "b", "c"])
-    'a, b and c'
-    """
-    *start, last = names
-    return f"{', '.join(start)} and {last}" if start else last

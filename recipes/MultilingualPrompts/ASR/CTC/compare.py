@@ -7,10 +7,14 @@ To run this recipe, do the following:
 > python compare.py suites/real.yaml --data_folder <...> --dry_run
 > python compare.py suites/real.yaml --data_folder <...> --seeds 1
 > python compare.py suites/real.yaml --data_folder <...> --only_report
+> python compare.py suites/real.yaml --data_folder <...> \
+    --methods parp --retry done
 
 Without --data_folder, speech is synthesised on the spot. The same command
 once more goes on where an interrupted one was. Whatever part of the suite is
-asked for, the report is of all that has been run.
+asked for, the report is of all that has been run. A run is known by its YAML
+files, options and data, not by the code: after a change of that, the last
+command runs a method again.
 """
 
 import argparse
@@ -24,7 +28,8 @@ from leanbrain.dataio.synthesis import synthesise_corpus
 from leanbrain.experiments.backends import LocalPool
 from leanbrain.experiments.trials import STATUSES
 from leanbrain.pruning.comparison.cells import Site
-from leanbrain.pruning.comparison.collecting import collect
+from leanbrain.pruning.comparison.collecting import collect, seeds_in
+from leanbrain.pruning.comparison.keeping import keep
 from leanbrain.pruning.comparison.plan import make_plan
 from leanbrain.pruning.comparison.report import write_report
 from leanbrain.pruning.comparison.rows import write_kept
@@ -57,12 +62,14 @@ def parse(arguments):
         "--retry",
         nargs="+",
         default=[],
-        choices=[x for x in STATUSES if x != "done"],
-        help="run trials again that ended like this",
+        choices=STATUSES,
+        help="run trials again that ended like this; with done, those of "
+        "--methods, not what they start from",
     )
     add("--dry_run", action="store_true", help="say what it will cost")
     add("--only_report", action="store_true", help="run nothing any more")
     add("--keep", help="another folder for compare_<name>.csv and .json")
+    add("--force", action="store_true", help="let --keep lose rows")
     return parser.parse_args(arguments)
 
 
@@ -88,17 +95,34 @@ def say_ends(rows):
             )
 
 
+def say_what_builds_on(options, suite):
+    """Names methods whose masks are of runs that are run again now."""
+    again = set(options.methods or ())
+    for method in suite.methods if "done" in options.retry else ():
+        source = method.masks_from
+        if source and source.method in again and method.name not in again:
+            print(
+                f"{method.name} starts from masks of {source.method}: run it "
+                f"again as well (--methods {method.name} --retry done)"
+            )
+
+
 def report(options, suite, site):
-    """Keeps what has been run of the whole suite, and reports on it."""
-    seeds = list(dict.fromkeys([*suite.seeds, *(options.seeds or ())]))
+    """Reports on what has been run of the whole suite, then keeps it."""
+    asked = [*suite.seeds, *(options.seeds or ())]
+    # Seeds that an earlier call asked for have a place in the report as well.
+    seeds = list(dict.fromkeys([*asked, *seeds_in(site.root)]))
     cells = make_plan(suite, site, Choice(seeds=seeds))
     text = Path(options.suite).read_text(encoding="utf-8")
     kept = collect(suite, text, cells, site.root)
+    page = write_report(kept, site.root)
     path = write_kept(kept, site.root)
     if options.keep:
-        write_kept(kept, options.keep)
-    print(f"{len(kept.rows)} of {len(cells)} rows: {path}")
-    print(f"report: {write_report(kept, site.root)}")
+        keep(kept, options.keep, force=options.force)
+    ran = {x["seed"] for x in kept.rows}
+    wanted = [x for x in cells if x.seed in asked or x.seed in ran]
+    print(f"{len(kept.rows)} of {len(wanted)} rows: {path}")
+    print(f"report: {page}")
 
 
 def main(arguments):
@@ -124,6 +148,7 @@ def main(arguments):
             retry=options.retry,
         )
         say_ends(rows)
+        say_what_builds_on(options, suite)
     report(options, suite, site)
 
 

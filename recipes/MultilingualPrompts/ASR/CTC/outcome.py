@@ -76,32 +76,33 @@ def batch_macs(hparams):
     return macs(run, hparams["modules"])
 
 
-def training_flops(hparams, steps):
-    """Floating-point operations of training with full batches.
+def training_flops(hparams, batches):
+    """Floating-point operations of training.
 
     Arguments
     ---------
     hparams : dict
         The loaded YAML.
-    steps : int
-        Optimizer steps done.
+    batches : float
+        How many full batches those of the training amount to, with their
+        padding; speech at other speeds counts as it was spoken.
 
     Returns
     -------
     float
-        Forward and backward passes of all steps at the densities that they
-        had; a teacher's forward passes too.
+        Forward and backward passes of all batches at the mean density of the
+        steps; a teacher's forward passes too.
     """
     pruner = hparams["pruner"]
     cost = CostMeter() if pruner is None else pruner.cost
     per_batch = batch_macs(hparams)
-    flops = cost.training_flops(per_batch, steps)
+    flops = cost.training_flops(per_batch, batches)
     if hparams.get("distillation_weight"):
-        flops += 2.0 * steps * sum(per_batch.values())
+        flops += 2.0 * batches * sum(per_batch.values())
     return flops
 
 
-def write_outcome(hparams, errors, valid_cer, steps, seconds):
+def write_outcome(hparams, errors, valid_cer, steps, batches, seconds):
     """Writes the files of a finished run.
 
     Arguments
@@ -114,6 +115,8 @@ def write_outcome(hparams, errors, valid_cer, steps, seconds):
         Mean character error rate of the last validation.
     steps : int
         Optimizer steps done.
+    batches : float
+        As for `training_flops`.
     seconds : float
         Training time, validation included.
     """
@@ -130,7 +133,7 @@ def write_outcome(hparams, errors, valid_cer, steps, seconds):
         "target_weights": target_weights(hparams),
         "steps": steps,
         "seconds": seconds,
-        "flops": training_flops(hparams, steps),
+        "flops": training_flops(hparams, batches),
         "valid_cer": valid_cer,
         "cer": rates["cer"],
         "wer": rates["wer"],

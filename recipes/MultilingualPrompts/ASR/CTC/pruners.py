@@ -3,12 +3,8 @@
 from pathlib import Path
 
 from leanbrain.checkpointing import add_state
-from leanbrain.pruning.checkpoints import (
-    newest_checkpoint,
-    require_dense,
-    require_pruned,
-)
-from leanbrain.pruning.starting import load_dense, make_pruner, method_file
+from leanbrain.pruning import starting
+from leanbrain.pruning.starting import method_file, method_pruner
 
 METHODS = Path(__file__).resolve().parents[4] / "hparams" / "pruning"
 
@@ -35,23 +31,11 @@ def pruner_of(hparams):
     """
     if "method" not in hparams:
         return hparams["pruner"]
-    return make_pruner(
-        method_file(hparams["method"], METHODS),
-        hparams["pruning"],
-        hparams["seed"],
-        total_steps=hparams["total_steps"],
-        pathways=hparams["languages"],
-    )
+    return method_pruner(hparams, METHODS, hparams["languages"])
 
 
 def connect_pruner(hparams, brain):
-    """Attaches the pruner, or makes sure that a dense run stays dense."""
-    own = hparams["save_folder"]
+    """Attaches the pruner; a dense run's monitor is saved without one."""
+    starting.connect_pruner(hparams["pruner"], brain, hparams)
     if hparams["pruner"] is None:
-        require_dense(own)
         add_state(hparams["checkpointer"], "monitor", hparams["monitor"])
-        return
-    require_pruned(own)
-    if hparams["dense_checkpoint"] and newest_checkpoint(own) is None:
-        load_dense(hparams["model"], hparams["dense_checkpoint"])
-    hparams["pruner"].attach(brain, hparams["monitor"])

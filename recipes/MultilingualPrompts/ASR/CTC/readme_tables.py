@@ -25,7 +25,7 @@ from leanbrain.checks import UserError
 from leanbrain.files import read_json, write_text
 from leanbrain.pruning.comparison import tables, words
 from leanbrain.pruning.comparison.findings import analyse
-from leanbrain.pruning.comparison.rows import read_kept
+from leanbrain.pruning.comparison.rows import commits_of, read_kept
 from leanbrain.text import markdown_table, markdown_text
 
 FOLDER = Path(__file__).resolve().parent
@@ -200,7 +200,7 @@ def plain_of(name):
 def origin(rows):
     """Where the numbers of a table come from."""
     facts = {k: ", ".join(sorted({str(r[k]) for r in rows})) for k in HOST}
-    commits = ", ".join(sorted({r["commit"][:8] for r in rows}))
+    commits = ", ".join(x[:8] for x in commits_of(rows))
     return (
         f"Mean and standard deviation over seeds; {facts['cpu']}, "
         f"{facts['cores']} cores, torch {facts['torch']}, SpeechBrain "

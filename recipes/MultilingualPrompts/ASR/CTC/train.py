@@ -40,6 +40,7 @@ from pruners import connect_pruner, pruner_of  # noqa: E402
 from speechbrain.dataio.dataio import length_to_mask  # noqa: E402
 
 from leanbrain.dataio.loader import make_train_loader  # noqa: E402
+from leanbrain.pruning.batch_seconds import full_batches  # noqa: E402
 
 logger = logging.getLogger(__name__)
 
@@ -224,7 +225,8 @@ def main(arguments):
     # The checkpoint that was evaluated, which the last validation saved.
     valid_cer = brain.checkpointer.find_checkpoint().meta["mean_cer"]
     step = brain.optimizer_step
-    write_outcome(hparams, brain.errors, valid_cer, step, seconds)
+    batches = full_batches(brain.train_sampler, hparams["number_of_epochs"])
+    write_outcome(hparams, brain.errors, valid_cer, step, batches, seconds)
 
 
 if __name__ == "__main__":

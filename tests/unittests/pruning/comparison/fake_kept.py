@@ -1,5 +1,7 @@
 """Kept results of a comparison that never ran: small, complete, repeatable."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from leanbrain.pruning.comparison.rows import Kept, key, parts
@@ -62,6 +64,26 @@ def make(methods=None, languages=LANGUAGES, seeds=SEEDS, name="fake"):
         commit=COMMIT,
         versions={"torch": "2.11.0", "speechbrain": "1.1.2"},
     )
+
+
+def rows_of(kept, method, sparsity):
+    """The rows of a method at a sparsity."""
+    return [
+        x
+        for x in kept.rows
+        if x["method"] == method and x["sparsity"] == sparsity
+    ]
+
+
+def cells(table, method, sparsity):
+    """The cells of a table's row, by heading."""
+    (row,) = [x for x in table if x[:2] == [method, sparsity]]
+    return dict(zip(table[0], row, strict=True))
+
+
+def without(kept, drop):
+    """The same results without some rows."""
+    return replace(kept, rows=[x for x in kept.rows if not drop(x)])
 
 
 def _lengths(rng):

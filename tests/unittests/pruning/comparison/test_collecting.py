@@ -9,28 +9,33 @@ from small_comparison import make_site, make_suite
 from leanbrain.checks import UserError
 from leanbrain.experiments.ledger import Ledger
 from leanbrain.masking.maskset import MaskSet
-from leanbrain.pruning.comparison.collecting import collect, missing
+from leanbrain.pruning.comparison.collecting import collect, seeds_in
 from leanbrain.pruning.comparison.plan import make_plan
 from leanbrain.pruning.comparison.rows import read_kept, write_kept
 from leanbrain.pruning.comparison.stages import all_runs
+from leanbrain.pruning.comparison.suite import Method
 
 LENGTHS = {"en": {"en-2": 8, "en-1": 12}, "ru": {"ru-1": 10}}
 
 
-def finish(site, run, number, **changes):
+def finish(site, run, number, said=None, **changes):
     """Leaves what a run leaves; its numbers are made of its own."""
-    words = dict(x[2:].split("=", 1) for x in run.trial.config["command"][3:])
-    languages = json.loads(words["languages"])
+    words = dict(x.split("=", 1) for x in run.trial.config["command"][3:])
+    languages = json.loads(words["--languages"])
     masks = MaskSet({"w": [2, 2]}, ["all"])
     if len(languages) == 1:
         # English keeps the first row, Russian the first column.
         kept = torch.tensor([[True, True], [False, False]])
         masks.set("all", "w", kept if languages == ["en"] else kept.T)
-    run.folder.mkdir(parents=True)
+    run.folder.mkdir(parents=True, exist_ok=True)
     masks.save(run.folder / "masks.pt")
     heard = {x: {k: [1, n] for k, n in LENGTHS[x].items()} for x in languages}
     (run.folder / "utterances.json").write_text(json.dumps(heard))
+    pruning = json.loads(words.get("--pruning", "{}"))
     result = {
+        "steps": run.steps,
+        "seed": int(words["--seed"]),
+        "sparsity": pruning.get("sparsity", 0.0),
         "cer": dict.fromkeys(languages, 10.0 + number),
         "wer": dict.fromkeys(languages, 20.0 + number),
         "flops": 100.0 + number,
@@ -42,7 +47,12 @@ def finish(site, run, number, **changes):
         "host": {"cpu": "A CPU", "cores": 2},
         "versions": {"torch": "2.11.0", "speechbrain": "1.1.2"},
     }
-    row = {"digest": run.trial.digest, "status": "done", "result": result}
+    row = {
+        "digest": run.trial.digest,
+        "config": run.trial.config,
+        "status": "done",
+        "result": {**result, **(said or {})},
+    }
     Ledger(site.root).record({**row, **changes})
 
 
@@ -85,7 +95,7 @@ def test_the_numbers_of_one_run(kept):
     assert (row["steps"], row["total_steps"]) == (60, 60)
     assert (row["flops"], row["minutes"]) == (101.0, 1.0)
     assert (row["commit"], row["cpu"], row["cores"]) == (
-        "commit 1",
+        "commit 0, commit 1",
         "A CPU",
         2,
     )
@@ -94,7 +104,8 @@ def test_the_numbers_of_one_run(kept):
 def test_a_dense_start_takes_no_further_steps(kept):
     row = row_of(kept, "start")
     assert (row["steps"], row["total_steps"]) == (10, 0)
-    assert row["flops"] == 100.0
+    assert (row["start_steps"], row["flops"]) == (10, 100.0)
+    assert row["commit"] == "commit 0"
 
 
 def test_runs_per_language_are_one_row(kept):
@@ -115,6 +126,65 @@ def test_runs_that_find_masks_are_counted(kept):
     assert row["flops"] == 104.0 + 105.0 + 106.0
     assert row["minutes"] == 4.0 + 5.0 + 6.0
     assert (row["mean_cer"], row["steps"]) == (16.0, 60)
+
+
+def test_a_row_keeps_the_commits_of_all_its_runs(kept):
+    # The start's, those of the masks of both languages, its own.
+    assert row_of(kept, "fixed")["commit"] == (
+        "commit 0, commit 4, commit 5, commit 6"
+    )
+    assert row_of(kept, "lsp")["commit"] == "commit 0, commit 4, commit 5"
+
+
+@pytest.mark.parametrize(
+    "said, message",
+    [
+        ({"steps": 61}, r"`steps` 60, as planned, got 61"),
+        ({"sparsity": 0.5}, r"of lap\|0.8\|1 must .*`sparsity` 0.8.* got 0.5"),
+        ({"seed": 2}, r"`seed` 1, as planned, got 2"),
+        ({"steps": None}, r"`steps` 60, as planned, got None"),
+    ],
+)
+def test_runs_that_were_not_as_planned_are_refused(site, cells, said, message):
+    (cell,) = [x for x in cells if (x.method, x.sparsity) == ("lap", 0.8)]
+    finish(site, cells[0].runs["all"], 0)
+    finish(site, cell.runs["all"], 1, said)
+    with pytest.raises(UserError, match=message):
+        collect(make_suite(), "", cells, site.root)
+
+
+def test_whole_weights_are_as_near_as_they_can_be(site, cells):
+    finish(site, cells[0].runs["all"], 0)
+    finish(site, cells[1].runs["all"], 1, {"sparsity": 0.0004})
+    kept = collect(make_suite(), "", cells, site.root)
+    assert [x["method"] for x in kept.rows] == ["start", "dense"]
+
+
+def test_a_row_from_scratch_has_no_start(site):
+    suite = make_suite([Method("raw", "lap", [0.5], from_scratch=True)])
+    cells = make_plan(suite, site)
+    finish(site, cells[0].runs["all"], 0)
+    (row,) = collect(suite, "", cells, site.root).rows
+    assert (row["start_steps"], row["total_steps"]) == (0, 60)
+    assert row["commit"] == "commit 0"
+
+
+def test_seeds_are_found_that_no_suite_names(site):
+    assert seeds_in(site.root) == []
+    for seed in (4, 2):
+        cells = make_plan(make_suite(seeds=[seed]), site)
+        finish(site, cells[0].runs["all"], 0)
+    cells = make_plan(make_suite(seeds=[7]), site)
+    finish(site, cells[0].runs["all"], 0, status="failed")
+    assert seeds_in(site.root) == [2, 4]
+
+
+def test_related_languages_are_kept(site, cells, tmp_path):
+    suite = make_suite(related=[(("en", "ru"), ("ru", "en"))])
+    kept = collect(suite, "", cells, site.root)
+    assert kept.related == [[["en", "ru"], ["ru", "en"]]]
+    again = read_kept(write_kept(kept, tmp_path))
+    assert again.related == kept.related
 
 
 def test_utterances_are_in_one_order(kept):
@@ -141,7 +211,6 @@ def test_what_has_not_ended_well_is_left_out(site, cells):
     finish(site, russian, 5, status="failed")
     kept = collect(make_suite(), "", cells, site.root)
     # The masks of fixed came from a run that has failed since.
-    assert missing(cells, site.root) == ["lsp|0.8|1", "fixed|0.8|1"]
     methods = {x["method"] for x in kept.rows}
     assert methods == {"start", "dense", "lap", "of_lap"}
 

@@ -3,12 +3,12 @@
 import json
 
 import pytest
-from small_comparison import make_site, make_suite
+from small_comparison import make_site, make_suite, write_data
 
 from leanbrain.checks import UserError
 from leanbrain.pruning.comparison.plan import make_plan
 from leanbrain.pruning.comparison.stages import all_runs, describe
-from leanbrain.pruning.comparison.suite import Choice, Method
+from leanbrain.pruning.comparison.suite import Choice, MasksFrom, Method
 
 
 def options_of(run):
@@ -39,7 +39,7 @@ def test_each_cell_is_planned_after_its_dense_start(cells):
         ("lap", 0.8, 1),
         ("lsp", 0.8, 1),
         ("fixed", 0.8, 1),
-        ("of_lap", 0.8, 1),
+        ("of_lap", 0.5, 1),
     ]
 
 
@@ -91,7 +91,7 @@ def test_masks_come_from_each_language_or_from_all(cells):
         place = fixed.trial.context["places"][f"masks_{language}"]
         assert place == str(sources[language].folder / "masks.pt")
     assert fixed.stage == 2
-    of_lap = cells["of_lap", 0.8, 1].runs["all"]
+    of_lap = cells["of_lap", 0.5, 1].runs["all"]
     assert options_of(of_lap)["pruning"]["initial_masks"] == "{masks_all}"
     assert of_lap.needs[1] is cells["lap", 0.5, 1].runs["all"]
 
@@ -133,7 +133,8 @@ def identity(suite, site):
 
 def test_a_new_mask_finder_is_a_new_run_of_all_that_build_on_it(site):
     before = identity(make_suite(), site)
-    (site.methods / "lsp.yaml").write_text("is: another\n")
+    lsp = site.methods / "lsp.yaml"
+    lsp.write_text(lsp.read_text() + "more: 1\n")
     after = identity(make_suite(), site)
     changed = {key[0] for key in before if before[key] != after[key]}
     assert changed == {"lsp", "fixed"}
@@ -169,7 +170,7 @@ def test_where_things_lie_is_no_part_of_what_a_run_is(site, tmp_path):
 
 def test_a_method_of_ones_own(site, tmp_path):
     own = tmp_path / "own.yaml"
-    own.write_text("is: own\n")
+    own.write_text((site.methods / "lap.yaml").read_text())
     suite = make_suite([Method("mine", str(own), [0.5])])
     run = make_plan(suite, site)[1].runs["all"]
     assert options_of(run)["method"] == "{method}"
@@ -177,8 +178,61 @@ def test_a_method_of_ones_own(site, tmp_path):
 
 
 def test_a_method_without_a_file_is_named(site):
-    with pytest.raises(UserError, match="lip.yaml cannot be read"):
+    with pytest.raises(UserError, match="lip.yaml must be a readable file"):
         make_plan(make_suite([Method("lip", "lip", [0.5])]), site)
+
+
+def from_scratch():
+    fixed = MasksFrom("raw")
+    return [
+        Method("raw", "lap", [0.5], from_scratch=True),
+        Method("on_it", "fixed_pathways", [0.5], masks_from=fixed),
+        Method(
+            "both", "fixed_pathways", [0.5], {}, {}, False, 1.0, fixed, True
+        ),
+    ]
+
+
+def test_a_run_from_scratch_has_no_start(site):
+    cells = by_name(make_plan(make_suite(from_scratch()), site))
+    run = cells["raw", 0.5, 1].runs["all"]
+    assert options_of(run)["dense_checkpoint"] is False
+    assert run.needs == () and run.stage == 0
+    assert "start" not in run.trial.config
+    assert "start" not in run.trial.context["places"]
+    # Neither its name nor what it starts from hangs on the dense start.
+    changed = make_suite(from_scratch(), start={"lstm_neurons": 9})
+    again = by_name(make_plan(changed, site))
+    same = {
+        name: again[name, 0.5, 1].runs["all"].trial.digest
+        == cells[name, 0.5, 1].runs["all"].trial.digest
+        for name in ("raw", "on_it", "both")
+    }
+    assert same == {"raw": True, "on_it": False, "both": True}
+
+
+def test_steps_of_the_start_are_counted_where_there_is_one(site):
+    cells = by_name(make_plan(make_suite(from_scratch()), site))
+    steps = {k[0]: (x.total_steps, x.start_steps) for k, x in cells.items()}
+    assert steps == {
+        "start": (0, 10),
+        "raw": (60, 0),
+        "on_it": (120, 10),
+        "both": (120, 0),
+    }
+    choice = Choice(methods=["raw", "both"])
+    cells = make_plan(make_suite(from_scratch()), site, choice)
+    assert [x.method for x in cells] == ["raw", "both"]
+
+
+def test_further_languages_of_the_data_are_left_out(site):
+    before = identity(make_suite(), site)
+    write_data(site, "en", "ru", "de")
+    cells = by_name(make_plan(make_suite(), site))
+    for name in ("start", "dense"):
+        options = options_of(cells[name, 0.0, 1].runs["all"])
+        assert options["subset"] is True
+    assert identity(make_suite(), site) != before
 
 
 def test_a_plan_is_described_with_its_cost(site):

@@ -66,7 +66,13 @@ def test_what_one_row_does_not_have_is_none(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "name", [("lap", 0.8, 3), ("a|b", 0.95, 1), ("dense", 0.0, 12)]
+    "name",
+    [
+        ("lap", 0.8, 3),
+        ("a|b", 0.95, 1),
+        ("dense", 0.0, 12),
+        ("near", 0.80000001, 1),
+    ],
 )
 def test_names_of_rows_come_apart_again(name):
     assert parts(key(*name)) == name

@@ -6,7 +6,7 @@ from small_comparison import make_site, make_suite
 from leanbrain.experiments.backends import LocalPool
 from leanbrain.pruning.comparison.plan import make_plan
 from leanbrain.pruning.comparison.stages import run_plan
-from leanbrain.pruning.comparison.suite import MasksFrom, Method
+from leanbrain.pruning.comparison.suite import Choice, MasksFrom, Method
 
 
 @pytest.fixture
@@ -18,9 +18,9 @@ def site(tmp_path):
 def run(site):
     """Runs a suite in this process; returns rows, and what was said."""
 
-    def run(suite, **settings):
+    def run(suite, choice=None, **settings):
         said = []
-        cells = make_plan(suite, site)
+        cells = make_plan(suite, site, choice)
         rows = run_plan(
             cells, site.root, LocalPool(0), show=said.append, **settings
         )
@@ -61,6 +61,29 @@ def test_a_run_that_fails_stops_only_what_builds_on_it(run):
     assert any("1 runs are left out" in x for x in said)
     (broken,) = [row for row in rows if row["status"] == "failed"]
     assert "this method is broken" in broken["reason"]
+
+
+def test_what_is_done_is_run_again_when_asked(run, site):
+    def count(name):
+        return sum(x["result"]["options"].get("method") == name for x in rows)
+
+    rows, _ = run(make_suite())
+    assert count("lsp") == 2
+    script = site.recipe / "train.py"
+    text = script.read_text()
+    script.write_text(text.replace('"entry":', '"new": 1, "entry":'))
+    only = Choice(methods=["fixed"])
+    rows, said = run(make_suite(), only, retry=("done",))
+    # Neither the start nor the runs for masks, which are no cells here.
+    new = {
+        x["result"]["options"].get("method", "start")
+        for x in rows
+        if "new" in x["result"]
+    }
+    assert new == {"fixed_pathways"} and len(rows) == 4
+    assert "1 runs are run again if they were done" in said
+    rows, _ = run(make_suite())
+    assert sum("new" in x["result"] for x in rows) == 1
 
 
 def test_what_failed_is_run_again_when_asked(run, site):

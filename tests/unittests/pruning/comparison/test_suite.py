@@ -100,7 +100,7 @@ def test_languages_are_those_of_the_data_if_none_are_named(load):
         ("seeds: [1, 2]\n", "", "must have the key `seeds`"),
         ("epochs: 3, ", "", "`steps` must have the keys epochs"),
         ("epochs: 3", "epochs: 0", "`steps.epochs` must be an integer >= 1"),
-        ("name: lap", "nam: lap", "key of methods.*nearest: name"),
+        ("name: lap", "names: lap", "key of methods.*nearest: name"),
         ("name: lap", "name: lsp", "`methods` must be different"),
         ("name: lap", "name: start", "`name` of a method.*got 'start'"),
         ("name: lap", "name: a|b", "`name` of a method.*got 'a|b'"),
@@ -112,6 +112,30 @@ def test_languages_are_those_of_the_data_if_none_are_named(load):
         ("method: lsp, sparsity: same", "method: x, sparsity: 0.5", "got 'x'"),
         ("sparsity: 0.5", "sparsity: 5", "`masks_from.sparsity` must be in"),
         ("settings: {heal: 0.2}", "settings: 3", "`settings` must be a map"),
+        ("settings: {heal: 0.2}", "settings: {a: 2020-01-01}", "`settings.a`"),
+        ("{heal: 0.2}", "{sparsity: 0.5}", "`settings` must not hold `spar"),
+        ("{heal: 0.2}", "{initial_masks: a.pt}", "not hold `initial_masks`"),
+        ("{lr: 0.2}", "{seed: 9}", "`overrides` must not hold `seed`, .*9"),
+        ("{lr: 0.2}", "{number_of_epochs: 5}", "not hold `number_of_epochs`"),
+        ("{lr: 0.2}", "{languages: [en]}", "not hold `languages`"),
+        ("{lstm_neurons: 8}", "{seed: 1}", "`start` must not hold `seed`"),
+        ("seeds: [1, 2]", "seeds: [a]", "`seeds` must be an integer"),
+        ("[0.5, 0.8]", "[0.8, 0.80]", "`sparsities of lap` must be different"),
+        ("[0.5, 0.8]", "[a]", "`sparsities` must be"),
+        ("[en, ru]", "[en, no]", "`languages` must be text.*got False"),
+        ("[en, ru]", "en", "`languages` must be a list, got 'en'"),
+        ("name: small", "name: a/b", "`name` must be a name without"),
+        (
+            "step_s: 0.5",
+            "step_s: 0.5\nrelated: [[en, ru]]",
+            "`related` must list two pairs.*'en', 'ru'",
+        ),
+        (
+            "step_s: 0.5",
+            "step_s: 0.5\nrelated: [[[en, ru], [en, uk]]]",
+            "`related` must list two pairs.*'uk'",
+        ),
+        ("budget: 0.25", "from_scratch: 1", "`from_scratch` must be True or"),
         ("step_s: 0.5", "step_s: 0", "`step_s` must be a finite number > 0"),
         ("name: small", "name: !new:x.Y", "must be plain YAML"),
     ],
@@ -120,6 +144,26 @@ def test_what_is_wrong_in_a_file_is_named(load, old, new, message):
     assert YAML.count(old)
     with pytest.raises(UserError, match=message):
         load(YAML.replace(old, new, 1))
+
+
+def test_keys_that_few_suites_have(load):
+    text = YAML.replace("name: lap,", "name: lap, from_scratch: True,")
+    suite = load(text + "related: [[[ru, en], [en, ru]]]\n")
+    assert suite.method("lap").from_scratch
+    assert not suite.method("lsp").from_scratch
+    assert suite.related == [[["ru", "en"], ["en", "ru"]]]
+
+
+@pytest.mark.parametrize(
+    "seeds, message",
+    [
+        ([1, 1], r"`seeds` must be different, got \[1, 1\]"),
+        ([-3], "`seeds` must be an integer >= 0, got -3"),
+    ],
+)
+def test_seeds_that_are_asked_for_are_checked(seeds, message):
+    with pytest.raises(UserError, match=message):
+        Choice(seeds=seeds)
 
 
 def test_a_missing_file_is_named(tmp_path):

@@ -1,0 +1,64 @@
+"""Scores that are computed when they are asked for, one tensor at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from torch import Size, Tensor
+
+from leanbrain.masking.targets import Target
+
+__all__ = ["LazyScores", "shapes_of"]
+
+
+class LazyScores(Mapping[str, Tensor]):
+    """A mapping of parameters to scores: never all of them in memory.
+
+    What is read twice is computed twice; `shapes` costs nothing.
+
+    Arguments
+    ---------
+    targets : sequence of Target
+        The parameters.
+    compute : callable
+        Name -> scores.
+    """
+
+    def __init__(
+        self, targets: Sequence[Target], compute: Callable[[str], Tensor]
+    ) -> None:
+        self.shapes = {t.name: t.parameter.shape for t in targets}
+        self._compute = compute
+
+    def __getitem__(self, name: str) -> Tensor:
+        return self._compute(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.shapes)
+
+    def __len__(self) -> int:
+        return len(self.shapes)
+
+
+def shapes_of(scores: Mapping[str, Tensor]) -> Mapping[str, Size]:
+    """Returns the shapes, of `LazyScores` without computing any.
+
+    Arguments
+    ---------
+    scores : Mapping[str, Tensor]
+        Tensors by name.
+
+    Returns
+    -------
+    Mapping
+        Name -> shape.
+
+    Example
+    -------
+    >>> import torch
+    >>> shapes_of({"a": torch.ones(2, 5)})
+    {'a': torch.Size([2, 5])}
+    """
+    if isinstance(scores, LazyScores):
+        return scores.shapes
+    return {name: tensor.shape for name, tensor in scores.items()}
