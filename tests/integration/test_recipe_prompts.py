@@ -339,7 +339,7 @@ def test_a_manifest_language_that_no_pathway_names(recipe, corpus, tmp_path):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"method": "lab"}, ("`method`", "lap, lsp, lth", "'lab'")),
+        ({"method": "lab"}, ("`method`", "lap, learned, lsp, lth", "'lab'")),
         (
             {"method": "lap", "pruning": "{sparsty: 0.8}"},
             ("sparsty", "sparsity", "lap.yaml"),

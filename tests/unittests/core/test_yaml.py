@@ -13,6 +13,8 @@ PIECES = sorted((ROOT / "hparams").rglob("*.yaml"))
 ENTRIES = sorted((ROOT / "recipes").rglob("hparams/*.yaml"))
 # What reads the keys that every workload of the optimizer benchmark has.
 OPTBENCH = ROOT / "plugins" / "leanbrain" / "optbench"
+# What several recipes start their pruned runs with.
+SHARED = ROOT / "plugins" / "leanbrain" / "pruning" / "starting.py"
 # Included by the entry files, or read by demo.py: no entry files themselves.
 PARTS = {"model.yaml", "demo.yaml"}
 FILL = {
@@ -65,7 +67,7 @@ def test_every_file_that_the_index_names_exists(row):
 def test_every_key_is_used(path):
     text = path.read_text(encoding="utf-8")
     folder = path.parent.parent
-    sources = [*folder.glob("*.py")]
+    sources = [*folder.glob("*.py"), SHARED]
     if "OptimizerBenchmark" in path.parts:
         sources += OPTBENCH.rglob("*.py")
     scripts = "".join(p.read_text() for p in sources)

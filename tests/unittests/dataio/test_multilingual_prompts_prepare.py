@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -127,7 +128,9 @@ def test_skip_prep_reads_nothing_but_the_summary(prepare, data, tmp_path):
         prepare(data, tmp_path / "other", skip_prep=True)
 
 
-def test_nothing_is_printed(prepare, data, tmp_path, capfd):
+def test_nothing_is_printed(prepare, data, tmp_path, capfd, monkeypatch):
+    # Handlers of other tests may log to streams that are closed by now.
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])
     prepare(data, tmp_path / "save")
     prepare(data, tmp_path / "save")
     assert capfd.readouterr() == ("", "")
