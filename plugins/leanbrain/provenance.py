@@ -7,7 +7,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-__all__ = ["commit", "host_facts", "versions"]
+__all__ = ["commit", "host_facts", "short_commit", "versions"]
 
 _PACKAGES = (
     "leanbrain",
@@ -95,6 +95,28 @@ def commit(file: str | os.PathLike[str] | None = None) -> str:
     if not revision or changes is None:
         return "unknown"
     return revision + ("-dirty" if changes else "")
+
+
+def short_commit(name: str) -> str:
+    """Shortens a commit for tables; says when the code was not as committed.
+
+    Arguments
+    ---------
+    name : str
+        As `commit` returns it.
+
+    Returns
+    -------
+    str
+        The first 8 digits, followed by "-dirty" if that was in the name.
+
+    Example
+    -------
+    >>> short_commit("0123456789abcdef-dirty")
+    '01234567-dirty'
+    """
+    revision, dirty, _ = name.partition("-dirty")
+    return revision[:8] + dirty
 
 
 def _git(folder: Path, *arguments: str) -> str | None:

@@ -27,6 +27,7 @@ from leanbrain.optbench.report import charts, csv_files, words
 from leanbrain.optbench.report.analysis import analyse
 from leanbrain.optbench.report.collect import collect
 from leanbrain.optbench.report.ratios import ends_of
+from leanbrain.provenance import short_commit
 
 FOLDER = Path(__file__).resolve().parent
 RESULTS = FOLDER / "results"
@@ -119,7 +120,7 @@ def table_of(name):
         mine = {x["workload"]: x for x in rows if x["optimizer"] == optimizer}
         lines.append(line_of(optimizer, mine, workloads, facts))
     host, versions = facts["host"], facts["versions"]
-    commits = ", ".join(x[:8] for x in facts["commits"])
+    commits = ", ".join(short_commit(x) for x in facts["commits"])
     return "\n".join(
         [
             facts["verdict"],

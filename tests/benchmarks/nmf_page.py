@@ -8,6 +8,8 @@ from pathlib import Path
 
 from nmf_bench.tables import counts, markdown
 
+from leanbrain.provenance import short_commit
+
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results"
 PAGE = HERE.parents[1] / "docs" / "nmf_figures.md"
@@ -67,7 +69,9 @@ def page():
         cpu=speed["host"]["cpu"],
         versions=", ".join(f"{n} {speed['versions'][n]}" for n in known),
         commit=", ".join(
-            sorted({commit[:8] for commit in speed["commits"].values()})
+            sorted(
+                {short_commit(commit) for commit in speed["commits"].values()}
+            )
         ),
         goals=markdown(speed),
         counts=counts(speed),

@@ -24,6 +24,7 @@ from sparse_table import sparse_table, spread
 from leanbrain._host import user_errors
 from leanbrain.checks import UserError
 from leanbrain.files import atomic_path, read_json, write_text
+from leanbrain.provenance import short_commit
 
 FOLDER = Path(__file__).resolve().parent
 RESULTS = FOLDER / "results"
@@ -182,7 +183,7 @@ def front_end_table(rows):
     lines.append("")
     for share in shares:
         lines += differences(rows, share)
-    commits = sorted({r["commit"][:8] for r in rows})
+    commits = sorted({short_commit(r["commit"]) for r in rows})
     lines += [
         "",
         "Mean and standard deviation over seeds; noise: mean over the "

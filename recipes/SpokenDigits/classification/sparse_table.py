@@ -5,6 +5,8 @@ import statistics
 
 from scipy.special import stdtrit
 
+from leanbrain.provenance import short_commit
+
 # Columns of the CSV that are no test error.
 FACTS = {
     "method",
@@ -48,7 +50,7 @@ def sparse_table(rows):
     for equal in dict.fromkeys(row["equal"] for row in rows):
         mine = [row for row in rows if row["equal"] == equal]
         lines += [*_table(TITLES[equal], mine), "", *_differences(mine), ""]
-    commits = sorted({row["commit"][:8] for row in rows})
+    commits = sorted({short_commit(row["commit"]) for row in rows})
     first = rows[0]
     lines.append(
         "Mean and standard deviation over seeds; in brackets the "

@@ -23,6 +23,7 @@ from pathlib import Path
 from leanbrain._host import user_errors
 from leanbrain.checks import UserError
 from leanbrain.files import read_json, write_text
+from leanbrain.provenance import short_commit
 from leanbrain.pruning.comparison import tables, words
 from leanbrain.pruning.comparison.findings import analyse
 from leanbrain.pruning.comparison.rows import commits_of, read_kept
@@ -200,7 +201,7 @@ def plain_of(name):
 def origin(rows):
     """Where the numbers of a table come from."""
     facts = {k: ", ".join(sorted({str(r[k]) for r in rows})) for k in HOST}
-    commits = ", ".join(x[:8] for x in commits_of(rows))
+    commits = ", ".join(short_commit(x) for x in commits_of(rows))
     return (
         f"Mean and standard deviation over seeds; {facts['cpu']}, "
         f"{facts['cores']} cores, torch {facts['torch']}, SpeechBrain "

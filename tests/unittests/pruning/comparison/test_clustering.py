@@ -34,7 +34,9 @@ def overlap(names, matrix):
 def overlaps(draw):
     count = draw(st.integers(2, 6))
     rng = np.random.default_rng(draw(st.integers(0, 10**6)))
-    matrix = np.round(rng.random((count, count)), 2)
+    matrix = rng.random((count, count))
+    # Few digits: ties, in which a tree is one of several.
+    matrix = np.round(matrix, 1) if draw(st.booleans()) else matrix
     matrix = (matrix + matrix.T) / 2
     np.fill_diagonal(matrix, 1.0)
     return [f"l{i}" for i in range(count)], matrix
@@ -65,15 +67,23 @@ def test_trees_obey_their_laws(case):
     assert min(tops) == pytest.approx(1 - max(pairs.values()))
     for _, (left, top, other, right) in tree.branches:
         # No branch is higher than what it is joined to.
-        assert top == other >= max(left, right)
-    # The order in which the languages come changes no height.
+        assert top == other >= max(left, right) - 1e-12
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(2, 6), st.integers(0, 10**6))
+def test_the_order_of_languages_changes_no_height(count, seed):
+    # Without rounding: where mergers tie, it may change them.
+    matrix = np.random.default_rng(seed).random((count, count))
+    matrix = (matrix + matrix.T) / 2
+    np.fill_diagonal(matrix, 1.0)
+    names = [f"l{i}" for i in range(count)]
+    tops = [max(y) for _, y in grow_tree(names, matrix).branches]
     order = np.random.default_rng(0).permutation(len(names))
     mixed = matrix[np.ix_(order, order)]
     again = grow_tree([names[i] for i in order], mixed)
-    if len(set(pairs.values())) == len(pairs):
-        assert sorted(tops) == pytest.approx(
-            sorted(max(y) for _, y in again.branches)
-        )
+    heights = [max(y) for _, y in again.branches]
+    assert sorted(tops) == pytest.approx(sorted(heights))
 
 
 def test_equal_masks_are_joined_at_once():
