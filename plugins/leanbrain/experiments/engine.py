@@ -2,9 +2,13 @@
 
 import os
 import secrets
+import signal
+import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from leanbrain.checks import check_known
@@ -62,7 +66,7 @@ def run_trials(
         If the disk is full, or if workers end again and again without a row.
         What was recorded stays; the same call goes on from there.
     KeyboardInterrupt
-        On Ctrl-C, after the workers have ended and that was said.
+        On Ctrl-C or SIGTERM, after the workers have ended and that was said.
     """
     root, trials = Path(root), list(trials)
     for status in retry:
@@ -103,7 +107,8 @@ def _run(
     progress = Progress(plan.trials, backend.workers, show)
     crew = Crew(backend, plan_file.absolute(), len(plan.trials))
     try:
-        _watch(plan, crew, progress, poll_s)
+        with _sigterm_as_ctrl_c():
+            _watch(plan, crew, progress, poll_s)
         progress.close()
     except KeyboardInterrupt:
         crew.stop()
@@ -116,6 +121,29 @@ def _run(
     finally:
         crew.stop()
         plan_file.unlink(missing_ok=True)
+
+
+@contextmanager
+def _sigterm_as_ctrl_c() -> Iterator[None]:
+    """Lets `kill` and schedulers end the workers too, not this process alone.
+
+    Python's own way to die of SIGTERM leaves no time for that. Other threads
+    than the main one may not change it.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        yield
+    finally:
+        # None: set by C code, which Python cannot set again.
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    """Does what Ctrl-C does."""
+    raise KeyboardInterrupt
 
 
 def _watch(plan: Plan, crew: Crew, progress: Progress, poll_s: float) -> None:

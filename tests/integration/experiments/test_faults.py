@@ -119,13 +119,14 @@ def test_the_other_launcher_finishes_what_a_killed_one_held(
     assert [i for i, _, _ in gate.begun()].count(held) == 2
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_ctrl_c_ends_everything_and_says_how_to_go_on(
-    functions, root, launch, gate, processes
+    functions, root, launch, gate, processes, number
 ):
     trials = gate.trials(functions, 3)
     launcher = launch(root, 2, trials)
     begun = gate.wait_for(2)
-    launcher.send_signal(signal.SIGINT)
+    launcher.send_signal(number)
     out, err = launcher.communicate(timeout=30)
     assert launcher.returncode == 130
     assert "Traceback" not in err
