@@ -1,0 +1,177 @@
+"""The masked weights of one layer, and how they take the place of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.utils.weight_norm import WeightNorm
+
+from leanbrain.masking.maskset import MaskSet
+from leanbrain.masking.packing import count_bits, unpack
+
+__all__ = ["MaskedWeights", "Place", "swapped"]
+
+
+@dataclass(frozen=True, eq=False)
+class Place:
+    """Where a parameter lives: `owner._parameters[leaf]`.
+
+    Arguments
+    ---------
+    name : str
+        Name of its mask.
+    owner : nn.Module
+        The module that owns it, the layer itself or a part of it.
+    leaf : str
+        Its name there.
+    """
+
+    name: str
+    owner: nn.Module
+    leaf: str
+
+    @property
+    def parameter(self) -> torch.Tensor:
+        """The parameter as it is now; None never: it has a mask."""
+        value = self.owner._parameters[self.leaf]
+        assert value is not None
+        return value
+
+
+class MaskedWeights:
+    """Multiplies the weights of a layer with the masks of a pathway.
+
+    Without gradients the products are kept until weights or masks change:
+    one copy of the layer's weights for every pathway that is in use. Weights
+    are seen to change by autograd's version counter and the address of their
+    memory; writes that neither tells (`.data` in place, fused optimizers)
+    need `forget`. Where gradients are wanted the product is made anew, as
+    each has a graph of its own.
+
+    Arguments
+    ---------
+    places : tuple
+        The masked parameters of the layer.
+    masks : MaskSet
+        Their masks, by `Place.name`.
+    """
+
+    def __init__(self, places: tuple[Place, ...], masks: MaskSet) -> None:
+        self.places, self.masks = places, masks
+        self._version = -1
+        self._keys: dict[str, Hashable] = {}
+        self._bits: dict[Hashable, list[torch.Tensor]] = {}
+        self._kept: dict[Hashable, tuple[Any, list[torch.Tensor]]] = {}
+
+    def key(self, pathway: str) -> Hashable:
+        """What tells masks apart: pathways with equal masks share it."""
+        if self._version != self.masks.version:
+            self.forget()
+        if pathway not in self._keys:
+            packed = [self.masks.packed(pathway, p.name) for p in self.places]
+            self._keys[pathway] = self._key_of(packed)
+        return self._keys[pathway]
+
+    def forget(self) -> None:
+        """Drops all that was computed from weights and masks."""
+        self._version = self.masks.version
+        self._keys.clear()
+        self._bits.clear()
+        self._kept.clear()
+
+    def of(self, key: Hashable) -> list[torch.Tensor] | None:
+        """The weights of the pathways with this key.
+
+        Arguments
+        ---------
+        key : Hashable
+            As `key` returned it.
+
+        Returns
+        -------
+        list or None
+            One tensor per place; None if no weight is masked.
+        """
+        bits = self._bits[key]
+        if not bits:
+            return None
+        weights = [place.parameter for place in self.places]
+        if torch.is_grad_enabled() and any(w.requires_grad for w in weights):
+            return self._masked(weights, bits)
+        state = [(w._version, w.data_ptr(), w.dtype) for w in weights]
+        kept = self._kept.get(key)
+        if kept is None or kept[0] != state:
+            with torch.no_grad():
+                kept = (state, self._masked(weights, bits))
+            self._kept[key] = kept
+        return kept[1]
+
+    def _key_of(self, packed: list[torch.Tensor]) -> Hashable:
+        """Finds masks that are the same, or keeps new ones."""
+        for key, bits in self._bits.items():
+            if bits and all(map(torch.equal, bits, packed)):
+                return key
+        full = sum(map(count_bits, packed)) == sum(
+            place.parameter.numel() for place in self.places
+        )
+        key = "full" if full else len(self._bits)
+        self._bits[key] = [] if full else packed
+        return key
+
+    def _masked(
+        self, weights: list[torch.Tensor], bits: list[torch.Tensor]
+    ) -> list[torch.Tensor]:
+        """Zeros what the masks remove; NaN and infinity go as well."""
+        return [
+            w.masked_fill(~unpack(b.to(w.device), w.shape), 0.0)
+            for w, b in zip(weights, bits, strict=True)
+        ]
+
+
+@contextmanager
+def swapped(
+    places: tuple[Place, ...], tensors: list[torch.Tensor] | None
+) -> Iterator[None]:
+    """Puts other tensors in the place of a layer's parameters for a while.
+
+    Arguments
+    ---------
+    places : tuple
+        Which parameters.
+    tensors : list or None
+        One for each; None leaves them as they are.
+    """
+    if tensors is None:
+        yield
+        return
+    own = [place.owner._parameters[place.leaf] for place in places]
+    normed = {
+        id(hook): (hook, place.owner)
+        for place in places
+        for hook in place.owner._forward_pre_hooks.values()
+        if isinstance(hook, WeightNorm)
+    }
+    before = [getattr(owner, hook.name) for hook, owner in normed.values()]
+    try:
+        for place, tensor in zip(places, tensors, strict=True):
+            _parameters(place)[place.leaf] = tensor
+        for hook, owner in normed.values():
+            setattr(owner, hook.name, hook.compute_weight(owner))
+        yield
+    finally:
+        for place, parameter in zip(places, own, strict=True):
+            _parameters(place)[place.leaf] = parameter
+        for (hook, owner), weight in zip(normed.values(), before, strict=True):
+            setattr(owner, hook.name, weight)
+
+
+def _parameters(place: Place) -> dict[str, Any]:
+    """The owner's own table, which takes any tensor."""
+    table: Mapping[str, Any] = place.owner._parameters
+    assert isinstance(table, dict)
+    return table

@@ -1,0 +1,209 @@
+"""Makes an existing model mask-aware, layer by layer, in place."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from torch import nn
+
+from leanbrain.checks import UserError
+from leanbrain.masking._bypass import weights_read_directly
+from leanbrain.masking._walk import Modules, walk_modules
+from leanbrain.masking.targets import Target, select_targets
+
+__all__ = ["Coverage", "convert", "cover"]
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """Which targets mask-aware layers can cover.
+
+    Arguments
+    ---------
+    layers : dict
+        Name of a layer -> its class, of those that hold targets.
+    lost : dict
+        Name of a target that no layer covers -> why.
+    aware : frozenset
+        Names of the layers that are mask-aware already.
+    """
+
+    layers: dict[str, type]
+    lost: dict[str, str]
+    aware: frozenset[str] = field(default_factory=frozenset)
+
+
+def cover(
+    modules: Modules, targets: Sequence[Target] | None = None
+) -> Coverage:
+    """Finds the layers that `convert` would change, and changes nothing.
+
+    Arguments
+    ---------
+    modules : nn.Module | Mapping[str, nn.Module]
+        The model, or several by name, such as `brain.modules`.
+    targets : Sequence[Target] | None
+        The parameters that have masks; None for `select_targets(modules)`.
+
+    Returns
+    -------
+    Coverage
+        What would be converted, and what cannot be covered and why.
+
+    Raises
+    ------
+    UserError
+        If the model is wrapped already, by DDP or torch.compile.
+
+    Example
+    -------
+    >>> cover(nn.Sequential(nn.Linear(2, 3), nn.ReLU())).layers
+    {'0': <class 'torch.nn.modules.linear.Linear'>}
+    """
+    from leanbrain.masking.nnet._aware import MaskAware
+
+    _check_bare(modules)
+    chosen = select_targets(modules) if targets is None else targets
+    wanted = {id(t.parameter): t.name for t in chosen}
+    units, outside = _units(modules)
+    reasons = _reasons(outside.values(), wanted)
+    layers, covered = {}, set()
+    for name, layer in units.items():
+        mine = {id(p) for p in layer.parameters() if id(p) in wanted}
+        if mine:
+            layers[name] = layer
+            covered |= mine - set(reasons)  # a tied weight needs all its owners
+    return Coverage(
+        {name: type(layer) for name, layer in layers.items()},
+        {
+            name: reasons.get(key, "no layer that is known holds it")
+            for key, name in wanted.items()
+            if key not in covered
+        },
+        frozenset(n for n, x in layers.items() if isinstance(x, MaskAware)),
+    )
+
+
+def convert(
+    modules: Modules, targets: Sequence[Target] | None = None
+) -> Coverage:
+    """Makes the layers of a model mask-aware, in place.
+
+    Modules, parameters, names and results stay what they are: only the class
+    of each layer changes. A `PathwayRouter` gives them masks.
+
+    Arguments
+    ---------
+    modules : nn.Module | Mapping[str, nn.Module]
+        The model, or several by name, such as `brain.modules`; not wrapped
+        yet by DDP or torch.compile.
+    targets : Sequence[Target] | None
+        The parameters that have masks; None for `select_targets(modules)`.
+
+    Returns
+    -------
+    Coverage
+        What was converted.
+
+    Raises
+    ------
+    UserError
+        If the model is wrapped or was converted before, or if a target can
+        not be covered: then with its name and the reason, and nothing has
+        changed.
+
+    Example
+    -------
+    >>> model = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.GRU(3, 2))
+    >>> sorted(convert(model).layers)
+    ['0', '2']
+    >>> isinstance(model[0], nn.Linear)
+    True
+    """
+    from leanbrain.masking.nnet.known import aware_class
+
+    coverage = cover(modules, targets)
+    if coverage.lost:
+        name, why = next(iter(coverage.lost.items()))
+        raise UserError(
+            f"Every target must be of a layer that can be converted, got "
+            f"{name!r}: {why}"
+            + (
+                f" (and {len(coverage.lost) - 1} more)."
+                if len(coverage.lost) > 1
+                else "."
+            )
+        )
+    if coverage.aware == set(coverage.layers):
+        raise UserError(
+            "The model must not be converted twice, got mask-aware layers "
+            f"only ({', '.join(list(coverage.layers)[:3])}, ...)."
+        )
+    for name, layer in walk_modules(modules):
+        if name in coverage.layers and name not in coverage.aware:
+            aware = aware_class(type(layer))
+            assert aware is not None
+            layer.__class__ = aware
+    return coverage
+
+
+def _check_bare(modules: Modules) -> None:
+    """Refuses wrapped models: what runs there was fixed before."""
+    wrappers: tuple[type, ...] = (
+        nn.parallel.DistributedDataParallel,
+        nn.DataParallel,
+    )
+    dynamo = sys.modules.get("torch._dynamo")
+    if dynamo is not None:  # else nothing was compiled, and its import is slow
+        wrappers += (dynamo.OptimizedModule,)
+    for name, module in walk_modules(modules):
+        if isinstance(module, wrappers):
+            raise UserError(
+                "A model must be converted before it is wrapped, got "
+                f"{name or 'the model'!r} in {type(module).__name__}."
+            )
+
+
+def _units(
+    modules: Modules,
+) -> tuple[dict[str, nn.Module], dict[str, nn.Module]]:
+    """Splits a model into outermost known layers and what is around them."""
+    from leanbrain.masking.nnet.known import is_unit
+
+    units: dict[str, nn.Module] = {}
+    outside: dict[str, nn.Module] = {}
+    for name, module in walk_modules(modules):
+        if not _is_inside(name, units):
+            (units if is_unit(module) else outside)[name] = module
+    return units, outside
+
+
+def _is_inside(name: str, units: dict[str, nn.Module]) -> bool:
+    """Says whether a name lies in one of the layers."""
+    parts = name.split(".") if name else []
+    return any(".".join(parts[:end]) in units for end in range(len(parts)))
+
+
+def _reasons(
+    outside: Iterable[nn.Module], wanted: dict[int, str]
+) -> dict[int, str]:
+    """Says of parameters why no layer can cover them: id -> reason."""
+    from leanbrain.masking.nnet.known import time_first
+
+    reasons: dict[int, str] = {}
+    for module in outside:
+        kind = type(module).__name__
+        for parameter in module.parameters(recurse=False):
+            reasons[id(parameter)] = (
+                f"{kind} uses it in a `forward` that is not known"
+            )
+        for key, path in weights_read_directly(module).items():
+            reasons[key] = f"{kind} reads `{path}` past the part's `forward`"
+        if time_first(module):
+            for parameter in module.parameters():
+                reasons[id(parameter)] = (
+                    f"{kind} runs its parts with time before the batch"
+                )
+    return {key: why for key, why in reasons.items() if key in wanted}

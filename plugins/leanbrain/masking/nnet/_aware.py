@@ -1,0 +1,235 @@
+"""MaskAware: a layer that runs each utterance through its own pathway."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from torch import nn
+
+from leanbrain.checks import UserError
+from leanbrain.masking._masked_weights import MaskedWeights, swapped
+from leanbrain.masking._rows import (
+    Grouping,
+    Rows,
+    RowSpec,
+    Taken,
+    group_rows,
+    join,
+    wrong_rows,
+)
+
+__all__ = ["KNOWN", "Lane", "MaskAware", "find_aware", "make_aware"]
+
+KNOWN: dict[type, type] = {}
+"""Stock layer -> its mask-aware class."""
+
+
+class Lane:
+    """What a router gives to one layer: its weights, and who runs where.
+
+    Arguments
+    ---------
+    name : str
+        The layer's name in the model.
+    weights : MaskedWeights
+        Its masked weights.
+    route : list
+        The pathways of the batch, shared by all layers of a router: none, one
+        for all rows, or one per row.
+    """
+
+    def __init__(
+        self, name: str, weights: MaskedWeights, route: list[str]
+    ) -> None:
+        self.name, self.weights, self.route = name, weights, route
+        self.calls = 0
+
+    def grouping(self) -> Grouping:
+        """Groups rows by masks that differ in this layer."""
+        return group_rows([self.weights.key(name) for name in self.route])
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copies and pickles of a layer have no router."""
+        return type(None), ()
+
+
+class MaskAware:
+    """Mixin in front of a stock layer; made for `class X(MaskAware, Stock)`.
+
+    Without a router the stock `forward` runs and nothing else. Parameters,
+    their names and the constructor are the stock layer's.
+    """
+
+    spec: ClassVar[RowSpec]
+    stock: ClassVar[type[nn.Module]]
+    _lane: Lane | None = None
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if MaskAware not in cls.__bases__:
+            return  # derived by a user, with a `forward` of their own perhaps
+        own = cls.__mro__
+        cls.stock = own[own.index(MaskAware) + 1]
+        cls.forward = _routed(cls.stock.forward)  # type: ignore[attr-defined]
+        KNOWN[cls.stock] = cls
+
+    def row_spec(self) -> RowSpec:
+        """Which arguments and results of this layer have rows."""
+        return self.spec
+
+    def __prepare_scriptable__(self) -> nn.Module:
+        """TorchScript compiles the stock layer: it knows no pathways."""
+        if self._lane is not None:
+            raise UserError(
+                "A layer with a router must not be compiled to TorchScript, "
+                f"got {self._lane.name}."
+            )
+        plain: nn.Module = self.stock.__new__(self.stock)
+        plain.__dict__ = self.__dict__
+        return plain
+
+
+def _routed(stock: Callable[..., Any]) -> Callable[..., Any]:
+    """Makes the `forward` of a mask-aware layer, with the stock signature."""
+    signature = inspect.signature(stock)
+
+    @functools.wraps(stock)
+    def forward(self: Any, *args: Any, **kwargs: Any) -> Any:
+        lane = self._lane
+        if lane is None:
+            return stock(self, *args, **kwargs)
+        lane.calls += 1
+        if not lane.route:
+            return stock(self, *args, **kwargs)
+        return _run(self, lane, stock, signature.bind(self, *args, **kwargs))
+
+    # SpeechBrain's containers look for arguments such as `lengths`.
+    forward.__signature__ = signature  # type: ignore[attr-defined]
+    return forward
+
+
+def _run(layer: Any, lane: Lane, stock: Callable[..., Any], given: Any) -> Any:
+    """Runs the rows of each pathway under its own weights."""
+    weights, spec = lane.weights, layer.row_spec()
+    grouping = lane.grouping()
+    if len(grouping.groups) == 1:
+        if grouping.count > 1:
+            _check_rows(layer, lane, spec, given.arguments, grouping.count)
+        ((key, _),) = grouping.groups
+        with swapped(weights.places, weights.of(key)):
+            return stock(*given.args, **given.kwargs)
+    calls = [
+        _arguments(lane, spec, given, rows, grouping.count, i)
+        for i, (_, rows) in enumerate(grouping.groups)
+    ]
+    parts = []
+    for (key, _), (args, kwargs) in zip(grouping.groups, calls, strict=True):
+        with swapped(weights.places, weights.of(key)):
+            parts.append(stock(*args, **kwargs))
+    return join(parts, spec.outputs, grouping, spec.ragged)
+
+
+def _arguments(
+    lane: Lane,
+    spec: RowSpec,
+    given: inspect.BoundArguments,
+    rows: tuple[int, ...],
+    count: int,
+    number: int,
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The arguments of one group."""
+    taken = Taken(rows, count)
+    mine = inspect.BoundArguments(given.signature, given.arguments.copy())
+    for name, value in given.arguments.items():
+        if name in spec.inputs:
+            try:
+                mine.arguments[name] = taken.take(value, spec.inputs[name])
+            except ValueError as error:
+                raise wrong_rows(lane.name, error.args[0], count) from error
+        if name in spec.copied and number and mine.arguments[name] is value:
+            mine.arguments[name] = None if value is None else value.clone()
+    return mine.args, mine.kwargs
+
+
+def _check_rows(
+    layer: Any, lane: Lane, spec: RowSpec, arguments: Any, count: int
+) -> None:
+    """Refuses a list of pathways of another length than the batch."""
+    name, where = next(iter(spec.inputs.items()))
+    value = arguments.get(name)
+    if isinstance(where, Rows) and hasattr(value, "shape"):
+        size = value.shape[where.dim]
+        if size != count:
+            raise wrong_rows(lane.name, size, count)
+
+
+def find_aware(stock: type[nn.Module]) -> type[nn.Module] | None:
+    """Finds the mask-aware class of a stock layer.
+
+    A class of one's own that is derived from a known layer and does not
+    change `forward` gets one, too.
+
+    Arguments
+    ---------
+    stock : type
+        A class of layers.
+
+    Returns
+    -------
+    type or None
+        None if its `forward` is not known.
+    """
+    if stock in KNOWN:
+        return KNOWN[stock]
+    for base in stock.__mro__[1:]:
+        known = KNOWN.get(base)
+        if known is not None:
+            same = getattr(stock, "forward", 0) is getattr(base, "forward", 1)
+            return _derive(stock, known) if same else None
+    return None
+
+
+def _derive(stock: type[nn.Module], known: Any) -> type[nn.Module]:
+    """Makes the mask-aware class of a class derived from a known layer."""
+    spec = getattr(known, "spec", None)
+    made = make_aware(stock, spec)
+    made.row_spec = known.row_spec
+    return made
+
+
+def make_aware(stock: type[nn.Module], spec: RowSpec | None) -> Any:
+    """Makes a mask-aware class that no module names.
+
+    Arguments
+    ---------
+    stock : type
+        A class of layers.
+    spec : RowSpec or None
+        Where it has rows; None if its `row_spec` will say so.
+
+    Returns
+    -------
+    type
+        The class; its layers can be copied and pickled.
+    """
+    members = {
+        "spec": spec,
+        "__doc__": f"`{stock.__name__}`, aware of pathways.",
+        "__reduce_ex__": _reduce,
+    }
+    return type(stock.__name__, (MaskAware, stock), members)
+
+
+def _reduce(self: Any, protocol: Any) -> Any:
+    """Pickles a layer of a derived class by the class it is made from."""
+    return _rebuild, (self.stock,), self.__dict__
+
+
+def _rebuild(stock: type[nn.Module]) -> Any:
+    from leanbrain.masking.nnet.known import aware_class
+
+    made: Any = aware_class(stock)
+    return made.__new__(made)

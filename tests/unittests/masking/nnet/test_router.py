@@ -1,0 +1,273 @@
+"""The router: what it refuses, what it keeps, and when it forgets."""
+
+import pytest
+import torch
+from random_masks import drawn, random_masks
+from torch import nn
+
+from leanbrain.checks import UserError
+from leanbrain.masking import (
+    LanguageHead,
+    MaskSet,
+    PathwayRouter,
+    PathwaySwitch,
+    convert,
+    select_targets,
+)
+
+NAMES = ["en", "ru", "uk"]
+X = drawn(4, 7, 8)
+ROWS = ["ru", "en", "uk", "ru"]
+
+
+class Model(nn.Module):
+    """Two layers with batch and time, one tied to its neighbour."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(3)
+        self.first = nn.Linear(8, 8)
+        self.second = nn.Linear(8, 8)
+        self.again = nn.Linear(8, 8)
+        self.again.weight = self.second.weight
+        self.norm = nn.LayerNorm(8)
+
+    def forward(self, x):
+        return self.again(self.norm(self.second(self.first(x).relu())))
+
+
+@pytest.fixture
+def model():
+    made = Model().eval()
+    convert(made)
+    return made
+
+
+@pytest.fixture
+def masks(model):
+    return random_masks(model, NAMES)
+
+
+def alone(model, router, pathway):
+    with router.through(pathway):
+        return model(X)
+
+
+@torch.no_grad()
+def test_tied_weights_are_masked_in_every_layer(model, masks):
+    router = PathwayRouter(model, masks)
+    with router.through(ROWS):
+        mixed = model(X)
+    weights = {t.name: t.parameter for t in select_targets(model)}
+    assert sorted(weights) == ["first.weight", "second.weight"]
+    for row, name in enumerate(ROWS):
+        w1, w2 = (weights[n] * masks.get(name, n) for n in sorted(weights))
+        hidden = (X[row] @ w1.T + model.first.bias).relu()
+        hidden = model.norm(hidden @ w2.T + model.second.bias)
+        wanted = hidden @ w2.T + model.again.bias
+        torch.testing.assert_close(mixed[row], wanted, rtol=1e-5, atol=1e-6)
+
+
+@torch.no_grad()
+def test_masked_weights_are_kept_until_weights_or_masks_change(model, masks):
+    router = PathwayRouter(model, masks)
+    held = model.first._lane.weights
+    before = alone(model, router, "ru")
+    (kept,) = held.of(held.key("ru"))
+    alone(model, router, "ru")
+    assert held.of(held.key("ru"))[0] is kept
+    model.first.weight.mul_(2.0)
+    assert held.of(held.key("ru"))[0] is not kept
+    assert not torch.equal(alone(model, router, "ru"), before)
+    (kept,) = held.of(held.key("ru"))
+    masks.set("ru", "first.weight", torch.ones(8, 8).bool())
+    other = held.of(held.key("ru"))
+    assert other is None or not torch.equal(other[0], kept)
+    now = alone(model, router, "ru")
+    model.load_state_dict(Model().state_dict())
+    assert not torch.equal(alone(model, router, "ru"), now)
+
+
+@torch.no_grad()
+def test_writes_that_do_not_count_need_a_refresh(model, masks):
+    router = PathwayRouter(model, masks)
+    before = alone(model, router, "en")
+    model.first.weight.data.mul_(2.0)
+    assert torch.equal(alone(model, router, "en"), before)
+    router.refresh()
+    assert not torch.equal(alone(model, router, "en"), before)
+
+
+@torch.no_grad()
+def test_pathways_with_equal_masks_run_together(model, masks):
+    for name in masks.shapes:
+        masks.set("uk", name, masks.get("ru", name))
+    router = PathwayRouter(model, masks)
+    with router.through(ROWS):
+        groups = model.first._lane.grouping().groups
+    assert [rows for _, rows in groups] == [(0, 2, 3), (1,)]
+
+
+@torch.no_grad()
+def test_a_full_mask_is_the_stock_layer_bit_for_bit(model):
+    plain = model(X)
+    masks = MaskSet.from_targets(select_targets(model), NAMES)
+    router = PathwayRouter(model, masks)
+    with router.through(ROWS):
+        assert torch.equal(model(X), plain)
+
+
+@torch.no_grad()
+def test_a_pruned_model_at_rest_serves_its_pathways(model, masks):
+    """What the switch shows of one pathway is what the router computes."""
+    targets = select_targets(model)
+    switch = PathwaySwitch(targets, masks)
+    router = PathwayRouter(model, masks)
+    with router.through(ROWS):
+        mixed = model(X)
+    for row, name in enumerate(ROWS):
+        with switch.pathway(name):
+            torch.testing.assert_close(mixed[row], model(X)[row])
+
+
+@torch.no_grad()
+def test_languages_may_be_predicted(model, masks):
+    router = PathwayRouter(model, masks)
+    head = LanguageHead(NAMES, 8)
+    found = head.predict(X)
+    router.set(found)
+    mixed = model(X)
+    for row, name in enumerate(found):
+        torch.testing.assert_close(
+            mixed[row], alone(model, router, name)[row], rtol=1e-5, atol=1e-6
+        )
+    assert router.route == tuple(found)
+
+
+def test_masks_may_be_a_file(model, masks, tmp_path):
+    masks.save(tmp_path / "masks.pt")
+    router = PathwayRouter({"asr": model}, renamed(masks, tmp_path))
+    assert router.masks.pathways == tuple(NAMES)
+
+
+def renamed(masks, folder):
+    """The masks of the model as one of several modules, in a file."""
+    other = MaskSet(
+        {f"asr.{n}": s for n, s in masks.shapes.items()}, masks.pathways
+    )
+    other.save(folder / "renamed.pt")
+    return folder / "renamed.pt"
+
+
+def test_after_detach_it_is_the_stock_model(model, masks):
+    router = PathwayRouter(model, masks)
+    router.set("en")
+    router.detach()
+    assert torch.equal(model(X), Model()(X))
+    PathwayRouter(model, masks)
+
+
+def test_an_error_inside_leaves_the_route_as_it_was(model, masks):
+    router = PathwayRouter(model, masks)
+    router.set("en")
+    with pytest.raises(ZeroDivisionError), router.through(ROWS):
+        raise ZeroDivisionError
+    assert router.route == ("en",)
+    router.clear()
+    assert router.route == ()
+
+
+def test_an_error_in_a_layer_leaves_its_weights(model, masks):
+    router = PathwayRouter(model, masks)
+    before = model.first.weight
+    with pytest.raises(RuntimeError), router.through("en"):
+        model(drawn(4, 7, 3))
+    assert model.first.weight is before
+
+
+# -- bad input ---------------------------------------------------------------
+
+
+def test_an_unknown_pathway_is_named(model, masks):
+    router = PathwayRouter(model, masks)
+    with pytest.raises(UserError, match="one of en, ru, uk; got 'urk'"):
+        router.set(["en", "urk", "en", "en"])
+    with pytest.raises(UserError, match="at least one, got none"):
+        router.set([])
+    assert router.route == ()
+
+
+@pytest.mark.parametrize("rows", [["en", "ru"], ROWS + ["en"], ["en"] * 3])
+def test_a_list_of_another_length_than_the_batch(model, masks, rows):
+    router = PathwayRouter(model, masks)
+    with (
+        router.through(rows),
+        pytest.raises(UserError, match=f"got {len(rows)} pathways and 4 rows"),
+    ):
+        model(X)
+
+
+def test_masks_of_another_architecture(model):
+    other = MaskSet({"first.weight": [8, 8], "third.weight": [8, 8]}, NAMES)
+    with pytest.raises(UserError, match="'third.weight', which it has not"):
+        PathwayRouter(model, other)
+    other = MaskSet({"first.weight": [8, 9]}, NAMES)
+    with pytest.raises(UserError, match=r"shape \[8, 8\], got \[8, 9\]"):
+        PathwayRouter(model, other)
+
+
+def test_masks_of_layers_that_are_not_aware():
+    model = Model()
+    masks = random_masks(model, NAMES)
+    with pytest.raises(UserError, match="'first.weight' of another and 1 more"):
+        PathwayRouter(model, masks)
+
+
+def test_a_second_router(model, masks):
+    PathwayRouter(model, masks)
+    with pytest.raises(UserError, match="one router, got a second for 'first'"):
+        PathwayRouter(model, masks)
+
+
+def test_a_packed_sequence_has_no_rows():
+    model = nn.LSTM(8, 5, batch_first=True)
+    convert(model)
+    router = PathwayRouter(model, random_masks(model, NAMES))
+    packed = nn.utils.rnn.pack_padded_sequence(
+        X, [7, 5, 5, 2], batch_first=True
+    )
+    with router.through(ROWS), pytest.raises(UserError, match="padded tensor"):
+        model(packed)
+
+
+def test_a_layer_with_a_router_is_not_compiled_to_torchscript(model, masks):
+    PathwayRouter(model, masks)
+    with pytest.raises(UserError, match="TorchScript, got first"):
+        torch.jit.script(model)
+
+
+# -- check -------------------------------------------------------------------
+
+
+def test_check_passes_where_all_is_well(model, masks):
+    router = PathwayRouter(model, masks)
+    router.check(lambda: model(X), ROWS)
+    assert router.route == ()
+
+
+def test_check_finds_layers_that_do_not_run(model, masks):
+    router = PathwayRouter(model, masks)
+    with pytest.raises(UserError, match="got none of second, again"):
+        router.check(lambda: model.first(X), ROWS)
+
+
+def test_check_finds_time_before_the_batch():
+    """Where there are as many frames as utterances, no size tells."""
+    layer = nn.Linear(8, 8)
+    convert(layer)
+    router = PathwayRouter(layer, random_masks(layer, NAMES))
+    square = drawn(4, 4, 8)
+    with pytest.raises(UserError, match="is a layer's input not batch first"):
+        router.check(
+            lambda: layer(square.transpose(0, 1)).transpose(0, 1), ROWS
+        )
