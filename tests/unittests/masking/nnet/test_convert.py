@@ -1,0 +1,325 @@
+"""Conversion in place: whole models, and what it refuses, by name."""
+
+import copy
+
+import pytest
+import torch
+from random_masks import drawn, random_masks
+from torch import nn
+from torch.nn import functional as F
+
+from leanbrain.checks import UserError
+from leanbrain.masking import PathwayRouter, convert, cover, select_targets
+
+B = 6
+ROWS = ["ru", "en", "ru", "uk", "en", "es"]
+LENS = torch.tensor([1.0, 0.5, 0.7, 0.9, 1.0, 0.6])
+
+
+def conformer(**settings):
+    from speechbrain.lobes.models.transformer.TransformerASR import (
+        TransformerASR,
+    )
+
+    model = TransformerASR(
+        tgt_vocab=20,
+        input_size=24,
+        d_model=16,
+        nhead=2,
+        num_encoder_layers=2,
+        num_decoder_layers=1,
+        d_ffn=32,
+        kernel_size=7,
+        csgu_linear_units=32,
+        normalize_before=True,
+        causal=False,
+        **settings,
+    )
+    tokens = torch.randint(
+        1, 20, (B, 5), generator=torch.Generator().manual_seed(0)
+    )
+    # Encoder and decoder at once.
+    return model, lambda: torch.cat(
+        [x.flatten(1) for x in model(drawn(B, 30, 24), tokens, LENS)], 1
+    )
+
+
+def crdnn(rnn_class):
+    from speechbrain.lobes.models.CRDNN import CRDNN
+
+    model = CRDNN(
+        input_shape=(B, 30, 24),
+        cnn_blocks=1,
+        rnn_layers=1,
+        rnn_neurons=8,
+        dnn_neurons=8,
+        rnn_class=rnn_class,
+    )
+    return model, lambda: model(drawn(B, 30, 24))
+
+
+def decoder(attention):
+    from speechbrain.nnet.RNN import AttentionalRNNDecoder
+
+    model = AttentionalRNNDecoder(
+        rnn_type="gru",
+        attn_type=attention,
+        hidden_size=8,
+        attn_dim=8,
+        num_layers=1,
+        enc_dim=16,
+        input_size=6,
+        channels=4,
+        kernel_size=5,
+    )
+
+    def run():
+        model.attn.reset()
+        return model(drawn(B, 5, 6), drawn(B, 12, 16, seed=1), LENS)[0]
+
+    return model, run
+
+
+def ecapa():
+    from speechbrain.lobes.models.ECAPA_TDNN import ECAPA_TDNN
+
+    model = ECAPA_TDNN(
+        24,
+        channels=[16] * 5,
+        attention_channels=8,
+        lin_neurons=12,
+        res2net_scale=4,
+        se_channels=8,
+    )
+    return model, lambda: model(drawn(B, 30, 24))
+
+
+def xvector():
+    from speechbrain.lobes.models.Xvector import Xvector
+
+    model = Xvector(in_channels=24, tdnn_channels=[16] * 5, lin_neurons=12)
+    return model, lambda: model(drawn(B, 40, 24))
+
+
+def wav2vec(kind):
+    transformers = pytest.importorskip("transformers")
+    config = getattr(transformers, f"{kind}Config")(
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        conv_dim=(16, 16),
+        conv_stride=(5, 2),
+        conv_kernel=(10, 3),
+        num_conv_pos_embeddings=16,
+        num_conv_pos_embedding_groups=2,
+    )
+    model = getattr(transformers, f"{kind}Model")(config)
+    return model, lambda: model(drawn(B, 400)).last_hidden_state
+
+
+def whisper():
+    transformers = pytest.importorskip("transformers")
+    config = transformers.WhisperConfig(
+        d_model=16,
+        encoder_layers=1,
+        decoder_layers=1,
+        encoder_attention_heads=2,
+        decoder_attention_heads=2,
+        encoder_ffn_dim=32,
+        decoder_ffn_dim=32,
+        num_mel_bins=8,
+        max_source_positions=20,
+        vocab_size=60,
+        pad_token_id=0,
+        bos_token_id=1,
+        eos_token_id=2,
+        decoder_start_token_id=1,
+    )
+    model = transformers.WhisperForConditionalGeneration(config)
+    tokens = torch.randint(
+        3, 60, (B, 4), generator=torch.Generator().manual_seed(0)
+    )
+    return model, lambda: model(
+        drawn(B, 8, 40), decoder_input_ids=tokens
+    ).logits
+
+
+def torch_transformer():
+    layer = nn.TransformerEncoderLayer(16, 2, 32, batch_first=True)
+    model = nn.TransformerEncoder(layer, 2, enable_nested_tensor=False)
+    padding = torch.arange(7) >= (7 * LENS[:, None]).round()
+    return model, lambda: model(drawn(B, 7, 16), src_key_padding_mask=padding)
+
+
+def sequence_of_torch(kind):
+    model = nn.ModuleList([kind(8, 5, num_layers=2, bidirectional=True)])
+    return model, lambda: model[0](drawn(7, B, 8))[0].transpose(0, 1)
+
+
+def gru(kind):
+    from speechbrain.nnet import RNN
+
+    return getattr(RNN, kind)
+
+
+MODELS = {
+    "conformer": lambda: conformer(
+        encoder_module="conformer", attention_type="RelPosMHAXL"
+    ),
+    "conformer, rotary": lambda: conformer(
+        encoder_module="conformer", attention_type="RoPEMHA"
+    ),
+    "conformer, hypermixing": lambda: conformer(
+        encoder_module="conformer", attention_type="hypermixing"
+    ),
+    "branchformer": lambda: conformer(
+        encoder_module="branchformer", attention_type="RelPosMHAXL"
+    ),
+    "transformer": lambda: conformer(
+        encoder_module="transformer", attention_type="regularMHA"
+    ),
+    "CRDNN, GRU": lambda: crdnn(gru("GRU")),
+    "CRDNN, LiGRU": lambda: crdnn(gru("LiGRU")),
+    "decoder, content": lambda: decoder("content"),
+    "decoder, location": lambda: decoder("location"),
+    "ECAPA": ecapa,
+    "x-vector": xvector,
+    "wav2vec2": lambda: wav2vec("Wav2Vec2"),
+    "HuBERT": lambda: wav2vec("Hubert"),
+    "WavLM": lambda: wav2vec("WavLM"),
+    "Whisper": whisper,
+    "torch, Transformer": torch_transformer,
+    "torch, LSTM, time first": lambda: sequence_of_torch(nn.LSTM),
+}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_converted_model_is_the_same_and_serves_mixed_batches(name):
+    torch.manual_seed(5)
+    model, run = MODELS[name]()
+    model.eval()
+    keys = list(model.state_dict())
+    torch.manual_seed(6)  # some layers add noise
+    with torch.no_grad():
+        before = run()
+    coverage = convert(model)
+    assert coverage.layers and not coverage.lost
+    torch.manual_seed(6)
+    with torch.no_grad():
+        assert torch.equal(run(), before)
+    assert list(model.state_dict()) == keys
+    router = PathwayRouter(model, random_masks(model, ["en", "es", "ru", "uk"]))
+    router.check(run, ROWS)
+    with torch.no_grad(), router.through(ROWS):
+        mixed = run()
+    assert (mixed - before).abs().max() > 1e-3 * before.abs().max()
+
+
+def test_both_kinds_of_weight_norm_are_masked():
+    class Normed(nn.Module):
+        def __init__(self, norm):
+            super().__init__()
+            self.conv = norm(nn.Conv1d(4, 5, 3))
+
+        def forward(self, x):
+            return self.conv(x)
+
+    x = drawn(B, 4, 9)
+    kinds = (
+        nn.utils.weight_norm,
+        nn.utils.parametrizations.weight_norm,
+    )
+    for norm in kinds:
+        torch.manual_seed(0)
+        model = Normed(norm).eval()
+        convert(model)
+        (target,) = select_targets(model)
+        masks = random_masks(model, ["en", "ru", "es", "uk"])
+        router = PathwayRouter(model, masks)
+        router.check(lambda m=model: m(x), ROWS)
+        with torch.no_grad(), router.through("ru"):
+            mixed = model(x)
+        twin = copy.deepcopy(model)
+        with torch.no_grad():
+            direction = dict(twin.named_parameters())[target.name]
+            direction.mul_(masks.get("ru", target.name))
+            torch.testing.assert_close(twin(x), mixed)
+            assert not torch.allclose(model(x), mixed)
+
+
+def test_a_weight_that_is_read_past_the_layer_is_named():
+    class Reads(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.lin = nn.Conv1d(4, 4, 3), nn.Linear(4, 4)
+
+        def forward(self, x):
+            return self.lin(self.convolve(x).mean(-1).to(self.lin.weight.dtype))
+
+        def convolve(self, x):
+            return F.conv1d(x, self.conv.weight)
+
+    model = Reads()
+    coverage = cover(model)
+    assert list(coverage.lost) == ["conv.weight"]
+    with pytest.raises(UserError, match="Reads reads `conv.weight` past the p"):
+        convert(model)
+    assert type(model.lin) is nn.Linear
+    # Without that target there is nothing in the way.
+    convert(model, select_targets(model, exclude=["conv.*"]))
+    assert type(model.lin) is not nn.Linear
+
+
+def test_a_weight_in_a_forward_that_is_not_known_is_named():
+    class Own(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = nn.Parameter(torch.ones(3, 4))
+
+        def forward(self, x):
+            return x @ self.weight.T
+
+    with pytest.raises(UserError, match="'weight': Own uses it in a `forward`"):
+        convert(Own())
+
+
+def test_time_before_the_batch_is_named():
+    from speechbrain.nnet.RNN import QuasiRNN
+
+    model = QuasiRNN(4, input_size=3, bidirectional=False)
+    with pytest.raises(UserError, match="QuasiRNNLayer runs its parts with ti"):
+        convert(model)
+
+
+def test_a_layer_derived_with_a_forward_of_its_own_is_not_converted():
+    class Odd(nn.Linear):
+        def forward(self, x):
+            return F.linear(x.flip(0), self.weight)
+
+    with pytest.raises(UserError, match="Odd uses it in a `forward` that is n"):
+        convert(nn.Sequential(Odd(3, 3)))
+
+
+def test_converting_twice_is_refused():
+    model = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3))
+    convert(model)
+    with pytest.raises(UserError, match=r"not be converted twice, .*\(0, 1, "):
+        convert(model)
+    # What came later is converted.
+    model.append(nn.Linear(3, 2))
+    assert list(convert(model).layers) == ["0", "1", "2"]
+
+
+@pytest.mark.parametrize("wrap", [nn.DataParallel, torch.compile])
+def test_a_wrapped_model_is_refused(wrap):
+    with pytest.raises(UserError, match="must be converted before it is wrapp"):
+        convert({"asr": nn.Sequential(wrap(nn.Linear(3, 3)))})
+
+
+def test_layers_of_a_yaml_need_no_conversion():
+    from leanbrain.masking.nnet.linear import Linear
+
+    model = nn.Sequential(Linear(n_neurons=3, input_size=3), nn.Linear(3, 4))
+    coverage = cover(model)
+    assert coverage.aware == {"0"} and list(coverage.layers) == ["0", "1"]
