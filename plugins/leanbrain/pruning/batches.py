@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from leanbrain.checks import UserError
+from leanbrain.masking.brains import languages_of
 
 __all__ = ["check_pathways", "language_of"]
 
@@ -35,18 +36,7 @@ def language_of(batch: Any, key: str = "lang") -> str:
     >>> language_of(SimpleNamespace(lang=["fr", "fr"]))
     'fr'
     """
-    try:
-        values: Iterable[str] = getattr(batch, key)
-    except (AttributeError, KeyError):
-        raise UserError(
-            f"A batch must have the item `{key}` (add it with "
-            f"set_output_keys), got none."
-        ) from None
-    if isinstance(values, str) or not all(isinstance(v, str) for v in values):
-        raise UserError(
-            f"`{key}` of a batch must be a list of str, got {values!r}."
-        )
-    found = sorted(set(values))
+    found = sorted(set(languages_of(batch, key)))
     if len(found) != 1:
         raise UserError(
             "A batch must hold utterances of one language (use "
