@@ -60,6 +60,8 @@ EXTRAS = {
         "ruff==0.12.4",
         # A test builds the wheel; torch does not accept 82.
         "setuptools>=70.1,<82",
+        # Layers of wav2vec 2.0, HuBERT, WavLM and Whisper, built small.
+        "transformers>=4.40,<6",
         "types-PyYAML",
         "yamllint==1.35.1",
     ],
@@ -84,6 +86,7 @@ setup(
     package_dir={"": "plugins"},
     packages=find_packages("plugins"),
     package_data={"leanbrain": ["py.typed"]},
+    entry_points={"console_scripts": ["leanbrain=leanbrain.__main__:main"]},
     install_requires=REQUIRED,
     extras_require=EXTRAS,
     classifiers=[
