@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import functools
 import inspect
+import sys
 from collections.abc import Callable
 from typing import Any, ClassVar
 
 from torch import nn
+from torch._compile import _disable_dynamo
 
 from leanbrain.checks import UserError
 from leanbrain.masking._masked_weights import MaskedWeights, swapped
@@ -104,15 +106,27 @@ def _routed(stock: Callable[..., Any]) -> Callable[..., Any]:
         lane.calls += 1
         if not lane.route:
             return stock(self, *args, **kwargs)
-        return _run(self, lane, stock, signature.bind(self, *args, **kwargs))
+        # Whether this is being compiled cannot be asked: torch.compile gives
+        # up on some layers, and begins anew in what they call.
+        may_compile = "torch._dynamo" in sys.modules
+        run = _run_uncompiled if may_compile else _run
+        return run(self, lane, stock, signature, args, kwargs)
 
     # SpeechBrain's containers look for arguments such as `lengths`.
     forward.__signature__ = signature  # type: ignore[attr-defined]
     return forward
 
 
-def _run(layer: Any, lane: Lane, stock: Callable[..., Any], given: Any) -> Any:
+def _run(
+    layer: Any,
+    lane: Lane,
+    stock: Callable[..., Any],
+    signature: inspect.Signature,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+) -> Any:
     """Runs the rows of each pathway under its own weights."""
+    given = signature.bind(layer, *args, **kwargs)
     weights, spec = lane.weights, layer.row_spec()
     grouping = lane.grouping()
     if len(grouping.groups) == 1:
@@ -126,10 +140,16 @@ def _run(layer: Any, lane: Lane, stock: Callable[..., Any], given: Any) -> Any:
         for i, (_, rows) in enumerate(grouping.groups)
     ]
     parts = []
-    for (key, _), (args, kwargs) in zip(grouping.groups, calls, strict=True):
+    for (key, _), mine in zip(grouping.groups, calls, strict=True):
         with swapped(weights.places, weights.of(key)):
-            parts.append(stock(*args, **kwargs))
+            parts.append(stock(*mine.args, **mine.kwargs))
     return join(parts, spec.outputs, grouping, spec.ragged)
+
+
+# torch.compile breaks its graph here: what runs where changes with each batch.
+# The public decorator imports the compiler where it is applied, this one when
+# it is called.
+_run_uncompiled = _disable_dynamo(_run)
 
 
 def _arguments(
@@ -139,7 +159,7 @@ def _arguments(
     rows: tuple[int, ...],
     count: int,
     number: int,
-) -> tuple[tuple[Any, ...], dict[str, Any]]:
+) -> inspect.BoundArguments:
     """The arguments of one group."""
     taken = Taken(rows, count)
     mine = inspect.BoundArguments(given.signature, given.arguments.copy())
@@ -151,7 +171,7 @@ def _arguments(
                 raise wrong_rows(lane.name, error.args[0], count) from error
         if name in spec.copied and number and mine.arguments[name] is value:
             mine.arguments[name] = None if value is None else value.clone()
-    return mine.args, mine.kwargs
+    return mine
 
 
 def _check_rows(

@@ -185,6 +185,33 @@ def test_an_error_in_a_layer_leaves_its_weights(model, masks):
     assert model.first.weight is before
 
 
+@torch.no_grad()
+def test_a_compiled_model_follows_the_route(model, masks):
+    compiled = torch.compile(model, backend="eager")
+    router = PathwayRouter(model, masks)
+    for route in (ROWS, ["en"] * 4, ["uk", "ru", "uk", "en"]):
+        with router.through(route):
+            torch.testing.assert_close(compiled(X), model(X))
+    torch.testing.assert_close(compiled(X), model(X))
+
+
+def test_bfloat16_autocast_masks_what_it_casts(model, masks):
+    router = PathwayRouter(model, masks)
+    with router.through(ROWS):
+        wanted = model(X)
+        with torch.autocast("cpu", torch.bfloat16):
+            found = model(X)
+        found.float().sum().backward()
+    assert found.dtype == torch.bfloat16
+    torch.testing.assert_close(found.float(), wanted, rtol=0.1, atol=0.1)
+    for name, parameter in model.named_parameters():
+        if name in masks.shapes:
+            union = masks.get("en", name)
+            for other in NAMES:
+                union = union | masks.get(other, name)
+            assert not parameter.grad[~union].any() and parameter.grad.any()
+
+
 # -- bad input ---------------------------------------------------------------
 
 
