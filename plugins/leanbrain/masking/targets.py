@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from torch import nn
 
 from leanbrain.checks import UserError, nearest
+from leanbrain.masking._walk import walk_parameters
 
-__all__ = ["DEFAULT_EXCLUDE", "Target", "select_targets"]
+__all__ = [
+    "DEFAULT_EXCLUDE",
+    "Target",
+    "explain_targets",
+    "select_targets",
+]
 
 # Output layers, by the names that SpeechBrain's recipes give them. They are
 # small, and each of their rows decides on one token.
@@ -115,21 +121,8 @@ def select_targets(
     leanbrain.checks.UserError: `include` pattern 'encoder.*' must match at \
 least one parameter, got none (nearest names: ...).
     """
-    found = _candidates(modules)
-    _check_patterns("include", include, found, fit_only=True)
-    if exclude is None:
-        exclude = DEFAULT_EXCLUDE
-    else:
-        _check_patterns("exclude", exclude, found)
-    for group, patterns in (groups or {}).items():
-        _check_patterns(f"groups.{group}", patterns, found)
-    targets = [
-        Target(c.names[0], c.parameter, _group(c, groups), tuple(c.names[1:]))
-        for c in found
-        if c.unfit is None
-        and _matches(c.names, include)
-        and not _matches(c.names, exclude)
-    ]
+    found = explain_targets(modules, include, exclude, groups)
+    targets = [target for target, why_not in found if why_not is None]
     if not targets:
         raise UserError(
             "`include` and `exclude` must leave at least one parameter to "
@@ -138,12 +131,67 @@ least one parameter, got none (nearest names: ...).
     return targets
 
 
+def explain_targets(
+    modules: nn.Module | Mapping[str, nn.Module],
+    include: Sequence[str] = ("*",),
+    exclude: Sequence[str] | None = None,
+    groups: Mapping[str, Sequence[str]] | None = None,
+) -> list[tuple[Target, str | None]]:
+    """Says of every parameter whether it is masked, and why if it is not.
+
+    Arguments
+    ---------
+    modules, include, exclude, groups
+        As for `select_targets`.
+
+    Returns
+    -------
+    list
+        A pair for each parameter in the order of the model, tied ones once:
+        what it is or would be as a target, and why it is none; None if it is.
+
+    Raises
+    ------
+    UserError
+        If a pattern matches nothing.
+
+    Example
+    -------
+    >>> model = nn.ModuleDict({"enc": nn.GRU(4, 3), "ctc_lin": nn.Linear(3, 9)})
+    >>> for target, why_not in explain_targets(model):
+    ...     print(target.name, why_not)
+    enc.weight_ih_l0 None
+    enc.weight_hh_l0 None
+    enc.bias_ih_l0 a bias
+    enc.bias_hh_l0 a bias
+    ctc_lin.weight excluded by '*ctc_lin.*'
+    ctc_lin.bias a bias
+    """
+    found = _candidates(modules)
+    _check_patterns("include", include, found, fit_only=True)
+    if exclude is None:
+        exclude = DEFAULT_EXCLUDE
+    else:
+        _check_patterns("exclude", exclude, found)
+    for group, patterns in (groups or {}).items():
+        _check_patterns(f"groups.{group}", patterns, found)
+    return [
+        (
+            Target(
+                c.names[0], c.parameter, _group(c, groups), tuple(c.names[1:])
+            ),
+            c.unfit or _why_unwanted(c.names, include, exclude),
+        )
+        for c in found
+    ]
+
+
 def _candidates(
     modules: nn.Module | Mapping[str, nn.Module],
 ) -> list[_Candidate]:
     """Lists all parameters, each once, with all their names."""
     found: dict[int, _Candidate] = {}
-    for name, owner, parameter in _walk(modules):
+    for name, owner, parameter in walk_parameters(modules):
         unfit = _why_unfit(name.rpartition(".")[2], owner, parameter)
         held = found.setdefault(id(parameter), _Candidate(parameter, [], None))
         held.names.append(name)
@@ -151,21 +199,6 @@ def _candidates(
         # an embedding is an embedding.
         held.unfit = held.unfit or unfit
     return list(found.values())
-
-
-def _walk(
-    modules: nn.Module | Mapping[str, nn.Module],
-) -> Iterator[tuple[str, nn.Module, nn.Parameter]]:
-    """Yields every name of every parameter with the module that owns it."""
-    roots = {"": modules} if isinstance(modules, nn.Module) else modules
-    for key, root in roots.items():
-        for prefix, owner in root.named_modules(
-            prefix=key, remove_duplicate=False
-        ):
-            for leaf, parameter in owner.named_parameters(
-                prefix=prefix, recurse=False, remove_duplicate=False
-            ):
-                yield leaf, owner, parameter
 
 
 def _why_unfit(
@@ -194,6 +227,16 @@ def _physical_layers() -> tuple[type, ...]:
     # miss those derived from them.
     cnn = sys.modules.get("speechbrain.nnet.CNN")
     return (cnn.SincConv, cnn.GaborConv1d) if cnn is not None else ()
+
+
+def _why_unwanted(
+    names: Sequence[str], include: Sequence[str], exclude: Sequence[str]
+) -> str | None:
+    """Says which pattern leaves a parameter out; None if none does."""
+    if not _matches(names, include):
+        return "not in `include`"
+    against = [p for p in exclude if _matches(names, [p])]
+    return f"excluded by {against[0]!r}" if against else None
 
 
 def _matches(names: Sequence[str], patterns: Sequence[str]) -> bool:

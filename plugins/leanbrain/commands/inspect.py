@@ -1,0 +1,207 @@
+"""What of a recipe's model can be pruned, and what a method would do to it.
+
+Builds the modules of the recipe's YAML, nothing else: no data, no output
+folder, no download, no random weights. Seconds, not minutes.
+
+Prints every weight that can be masked, by group, and why the others are left
+out. With --pruning also a dry run of the method: when masks change, at which
+sparsity, how many weights each target keeps, and what memory it takes.
+
+examples:
+
+  Which weights of this Conformer can be pruned?
+    leanbrain inspect hparams/conformer_large.yaml --set output_neurons=500
+
+  What would adaptive pathways do in 50,000 steps, encoder only?
+    leanbrain inspect hparams/conformer_large.yaml \\
+        --pruning hparams/pruning/adaptive.yaml --pathways en fr \\
+        --total_steps 50000 --include "Transformer.encoder.*"
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from leanbrain.checks import UserError, check_int
+from leanbrain.commands.settings import read_settings
+
+if TYPE_CHECKING:
+    from leanbrain.pruning.inspection import DryRun, Row
+    from leanbrain.recipes.building import BuiltModules
+
+__all__ = ["add_arguments", "main"]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the command's options to its parser."""
+    parser.add_argument("yaml", help="a recipe's YAML")
+    parser.add_argument(
+        "--set",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="KEY=VALUE",
+        help="another value for a key of the recipe",
+    )
+    parser.add_argument(
+        "--include",
+        nargs="+",
+        metavar="PATTERN",
+        help="names of weights to mask, such as 'enc.*'; default: all",
+    )
+    parser.add_argument(
+        "--exclude",
+        nargs="*",
+        metavar="PATTERN",
+        help="names to leave out; default: output layers by their usual names",
+    )
+    parser.add_argument(
+        "--all", action="store_true", help="list what is left out one by one"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    group = parser.add_argument_group("dry run")
+    group.add_argument("--pruning", metavar="YAML", help="a method's file")
+    group.add_argument(
+        "--pruning_set",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="KEY=VALUE",
+        help="another value for a key of the method",
+    )
+    group.add_argument(
+        "--total_steps",
+        type=int,
+        default=10_000,
+        help="optimizer steps of the run (default: %(default)s)",
+    )
+    group.add_argument(
+        "--pathways",
+        nargs="+",
+        default=["all"],
+        help="names of the sub-networks (default: one, all)",
+    )
+
+
+def main(options: argparse.Namespace) -> int:
+    """Prints the table, and the dry run if there is a method.
+
+    Arguments
+    ---------
+    options : Namespace
+        As `add_arguments` has them.
+
+    Returns
+    -------
+    int
+        0.
+
+    Raises
+    ------
+    UserError
+        If a file, a key, a value or a pattern is wrong, or no module of the
+        recipe can be built.
+    """
+    settings = read_settings(options.set)
+    # Before the slow imports: what is wrong with the method is said at once.
+    pruner = _pruner(options) if options.pruning else None
+
+    from leanbrain.pruning.inspection import dry_run, inspect_targets
+    from leanbrain.recipes.building import build_modules
+
+    built = build_modules(options.yaml, settings)
+    _demand_some(options.yaml, built)
+    chosen = _patterns(options, pruner)
+    rows = inspect_targets(built.modules, *chosen)
+    run = None
+    if pruner is not None:
+        from leanbrain.masking.targets import select_targets
+
+        run = dry_run(pruner, select_targets(built.modules, *chosen))
+    if options.json:
+        print(json.dumps(_as_json(options, rows, built.failed, run), indent=1))
+    else:
+        print(_as_text(options, rows, built.failed, run))
+    return 0
+
+
+def _pruner(options: argparse.Namespace) -> Any:
+    """Builds the method's pruner."""
+    from leanbrain.pruning.methods import load_method
+
+    check_int("total_steps", options.total_steps, low=1)
+    own = read_settings(options.pruning_set, "--pruning_set")
+    common = {
+        "total_steps": options.total_steps,
+        "pathways": options.pathways,
+    }
+    return load_method(options.pruning, **{**common, **own})["pruner"]
+
+
+def _patterns(options: argparse.Namespace, pruner: Any) -> tuple[Any, Any, Any]:
+    """Include, exclude and groups: those typed go before the method's."""
+    include = ("*",) if pruner is None else pruner.include
+    exclude = None if pruner is None else pruner.exclude
+    if options.include is not None:
+        include = options.include
+    if options.exclude is not None:
+        exclude = options.exclude
+    return include, exclude, None if pruner is None else pruner.groups
+
+
+def _demand_some(file: str, built: BuiltModules) -> None:
+    """Refuses a recipe of which nothing could be built."""
+    if not built.modules:
+        reasons = "; ".join(f"{n}: {why}" for n, why in built.failed.items())
+        raise UserError(
+            f"At least one of the modules of {file} must be built, got none: "
+            f"{reasons or 'there are no modules'}."
+        )
+
+
+def _as_text(
+    options: argparse.Namespace,
+    rows: Sequence[Row],
+    failed: dict[str, str],
+    run: DryRun | None,
+) -> str:
+    """What is printed for people."""
+    from leanbrain.pruning.inspection_text import dry_run_text, rows_text
+
+    keep = run.keep if run is not None else None
+    parts = [rows_text(rows, keep, options.all)]
+    if failed:
+        parts += ["", "not built, so not in the table:"]
+        parts += [f"  {name}: {why}" for name, why in failed.items()]
+    if run is not None:
+        parts += ["", f"dry run of {options.pruning}", dry_run_text(run)]
+    return "\n".join(parts)
+
+
+def _as_json(
+    options: argparse.Namespace,
+    rows: Sequence[Row],
+    failed: dict[str, str],
+    run: DryRun | None,
+) -> dict[str, Any]:
+    """The same for programs."""
+    targets = [row for row in rows if row.left_out is None]
+    groups = {row.group: 0 for row in targets}
+    for row in targets:
+        groups[row.group] += row.weights
+    return {
+        "recipe": options.yaml,
+        "parameters": len(rows),
+        "weights": sum(row.weights for row in rows),
+        "target_weights": sum(row.weights for row in targets),
+        "groups": groups,
+        "targets": [asdict(row) for row in targets],
+        "left_out": [asdict(r) for r in rows if r.left_out is not None],
+        "not_built": failed,
+        "pruning": options.pruning,
+        "dry_run": None if run is None else asdict(run),
+    }

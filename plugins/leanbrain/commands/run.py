@@ -1,0 +1,232 @@
+"""`leanbrain run`: an untouched training script of SpeechBrain, pruned."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from leanbrain.checks import UserError
+from leanbrain.commands.settings import read_settings
+
+if TYPE_CHECKING:
+    from leanbrain.pruning.request import PruningRequest
+
+__all__ = ["add_arguments", "main"]
+
+DESCRIPTION = """\
+Runs a training script of SpeechBrain as it is and prunes the Brain it fits.
+
+  leanbrain run train.py hparams/train.yaml \\
+      --pruning hparams/pruning/one_shot.yaml --set sparsity=0.8 \\
+      --data_folder /data --number_of_epochs 20
+
+  torchrun --nproc_per_node=4 -m leanbrain run train.py hparams/train.yaml \\
+      --pruning hparams/pruning/adaptive.yaml --pathways en fr -- --debug
+
+What is not an option of this command goes to the script, and so does
+everything after `--`. The same command continues a run that was interrupted.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the command's arguments to its parser.
+
+    Arguments
+    ---------
+    parser : argparse.ArgumentParser
+        Of this command alone.
+    """
+    parser.description = DESCRIPTION
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.allow_abbrev = False
+    parser.add_argument("script", help="the recipe's train.py")
+    parser.add_argument("yaml", help="the recipe's hyper-parameters")
+    _add_options(parser)
+    # Takes all that follows; `main` picks this command's options out of it.
+    parser.add_argument(
+        "overrides",
+        nargs=argparse.REMAINDER,
+        help="options as above, then those of the recipe itself",
+    )
+
+
+def main(options: argparse.Namespace) -> int:
+    """Runs the script.
+
+    Arguments
+    ---------
+    options : argparse.Namespace
+        As `add_arguments` describes them.
+
+    Returns
+    -------
+    int
+        The exit status.
+
+    Raises
+    ------
+    UserError
+        If the arguments, or what the script does, cannot be pruned.
+    """
+    own, overrides = _split(options)
+    script, recipe = Path(own.script), Path(own.yaml)
+    for name, file in (("script", script), ("YAML", recipe)):
+        if not file.is_file():
+            raise UserError(f"The {name} must be a file, got {str(file)!r}.")
+    request = _request(own)
+
+    from leanbrain import import_speechbrain
+
+    import_speechbrain()
+
+    from leanbrain.pruning.stock import StockPruning
+
+    request.check()
+    _listen()
+    stock = StockPruning(request)
+    with stock.patching():
+        _run(script, [str(recipe), *overrides])
+    stock.check_done()
+    _say(stock.summary())
+    return 0
+
+
+def _add_options(parser: argparse.ArgumentParser) -> None:
+    """Adds what may stand before or after the script and its YAML."""
+    add = parser.add_argument
+    add("--pruning", metavar="YAML", help="a file of hparams/pruning")
+    add(
+        "--set",
+        nargs="+",
+        action="extend",
+        metavar="KEY=VALUE",
+        help="other values for keys of the pruning file",
+    )
+    add(
+        "--pathways",
+        nargs="+",
+        metavar="NAME",
+        help="names of the sub-networks (default: one)",
+    )
+    add(
+        "--pathway_key",
+        metavar="KEY",
+        help="item of a batch that names its pathway (default: lang)",
+    )
+    for name in ("include", "exclude"):
+        add(
+            f"--{name}",
+            nargs="+",
+            metavar="PATTERN",
+            help=f"parameters to {name}, as in 'encoder.*'",
+        )
+    add(
+        "--brain",
+        metavar="CLASS",
+        help="the Brain to prune (default: the first that is fitted)",
+    )
+    add(
+        "--total_steps",
+        type=int,
+        metavar="N",
+        help="optimizer steps of the run (default: counted)",
+    )
+
+
+def _split(options: argparse.Namespace) -> tuple[argparse.Namespace, list[str]]:
+    """Parts this command's options from those of the script."""
+    rest = list(options.overrides)
+    cut = rest.index("--") if "--" in rest else len(rest)
+    parser = argparse.ArgumentParser(
+        prog="leanbrain run", add_help=False, allow_abbrev=False
+    )
+    _add_options(parser)
+    parser.set_defaults(**vars(options))
+    own, others = parser.parse_known_args(rest[:cut])
+    return own, [*others, *rest[cut + 1 :]]
+
+
+def _request(own: argparse.Namespace) -> PruningRequest:
+    """Checks what can be checked without importing the host."""
+    if own.pruning is None:
+        raise UserError(
+            "`--pruning` must name a file of hparams/pruning, got none."
+        )
+    from leanbrain.pruning.request import PruningRequest
+
+    given = {
+        "pathways": own.pathways,
+        "pathway_key": own.pathway_key,
+        "include": own.include,
+        "exclude": own.exclude,
+        "brain": own.brain,
+        "total_steps": own.total_steps,
+    }
+    return PruningRequest(
+        own.pruning,
+        read_settings(own.set or []),
+        **{key: value for key, value in given.items() if value is not None},
+    )
+
+
+def _run(script: Path, arguments: list[str]) -> None:
+    """Runs a script as `python script arguments` does."""
+    import runpy
+
+    try:
+        with _as_if_called(script, arguments):
+            runpy.run_path(str(script), run_name="__main__")
+    except SystemExit as end:
+        if end.code not in (None, 0):
+            raise
+    except (KeyError, AttributeError) as error:
+        # Scripts read the YAML as a dict or as attributes of `hparams`.
+        of_dict = isinstance(error, KeyError) and error.args
+        key = error.args[0] if of_dict else getattr(error, "name", None)
+        if isinstance(key, str) and key.endswith("opt_class"):
+            raise UserError(
+                f"The recipe {arguments[0]} must have the key `{key}`, the "
+                "optimizer of its training, got none."
+            ) from error
+        raise
+
+
+@contextmanager
+def _as_if_called(script: Path, arguments: list[str]) -> Iterator[None]:
+    """Sets what a script finds in `sys`, and puts it back."""
+    argv, path = sys.argv, list(sys.path)
+    sys.argv = [str(script), *arguments]
+    sys.path.insert(0, str(script.resolve().parent))
+    try:
+        yield
+    finally:
+        sys.argv, sys.path[:] = argv, path
+
+
+def _listen() -> None:
+    """Lets our own messages be seen, also in a script without logging."""
+    import logging
+
+    class UntilConfigured(logging.StreamHandler):  # type: ignore[type-arg]
+        """Is silent once the script has set up its own logging."""
+
+        def emit(self, record: logging.LogRecord) -> None:
+            if not logging.getLogger().handlers:
+                super().emit(record)
+
+    ours = logging.getLogger("leanbrain")
+    ours.setLevel(logging.INFO)
+    if not ours.handlers:
+        ours.addHandler(UntilConfigured())
+
+
+def _say(sentence: str) -> None:
+    """Prints on the first rank."""
+    from speechbrain.utils.distributed import if_main_process
+
+    if if_main_process():
+        print(f"leanbrain: {sentence}", flush=True)

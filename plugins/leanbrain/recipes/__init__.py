@@ -1,0 +1,1 @@
+"""Recipes of others: their YAML files without their data and scripts."""

@@ -1,0 +1,182 @@
+"""`leanbrain inspect`: one table for people and programs, one sentence else."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from leanbrain import __version__
+from leanbrain.__main__ import COMMANDS, main
+from leanbrain.checks import UserError
+from leanbrain.commands.settings import read_settings
+
+TINY = """
+data_folder: !PLACEHOLDER
+size: 30
+modules:
+    enc: !new:torch.nn.GRU [4, !ref <size>]
+    ctc_lin: !new:torch.nn.Linear [!ref <size>, 7]
+"""
+
+
+@pytest.fixture
+def recipe(tmp_path):
+    path = tmp_path / "recipe.yaml"
+    path.write_text(TINY)
+    return str(path)
+
+
+@pytest.fixture
+def methods(repo_root):
+    return repo_root / "hparams" / "pruning"
+
+
+def fails(capsys, *arguments):
+    """Runs a command that is refused; returns what it says."""
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    return said.err
+
+
+def test_prints_the_table(recipe, capsys):
+    assert main(["inspect", recipe, "--set", "size=20"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    cells = {line.split("  ")[0]: line.split() for line in lines}
+    assert cells["enc"] == ["enc", "1,440", "84.4%"]
+    assert ["weight_hh_l0", "60x20", "1,200", "70.3%"] in cells.values()
+    assert cells["2 targets"][2:] == ["1,440", "84.4%"]
+    assert cells["excluded by '*ctc_lin.*': 1"][-2:] == ["140", "8.2%"]
+    assert cells["6 parameters"][2:] == ["1,707", "100.0%"]
+
+
+def test_prints_a_dry_run(recipe, methods, capsys):
+    file = str(methods / "lap.yaml")
+    assert main(["inspect", recipe, "--pruning", file]) == 0
+    text = capsys.readouterr().out
+    assert f"dry run of {file}\n10,000 steps; masks from step 0 on" in text
+    assert "each pathway keeps 918 of 3,060 weights (70.00% removed)" in text
+    lines = text.splitlines()
+    assert lines[0].split()[-1] == "kept"
+    total = next(line for line in lines if line.startswith("2 targets"))
+    assert total.split()[2:] == ["3,060", "88.5%", "918"]
+
+
+def test_json_says_the_same(recipe, methods, capsys):
+    command = ["inspect", recipe, "--json", "--total_steps", "100"]
+    command += ["--pruning", str(methods / "adaptive.yaml")]
+    command += ["--pathways", "en", "fr", "--pruning_set", "sparsity=0.5"]
+    assert main(command) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert [row["name"] for row in said["targets"]] == [
+        "enc.weight_ih_l0",
+        "enc.weight_hh_l0",
+    ]
+    assert said["groups"] == {"enc": 3060} and said["target_weights"] == 3060
+    assert said["parameters"] == 2 + len(said["left_out"]) == 6
+    assert said["not_built"] == {}
+    run = said["dry_run"]
+    assert (run["total_steps"], run["kept"]) == (100, 1530)
+    assert run["pathways"] == ["en", "fr"]
+    assert run["updates"][-1]["sparsity"] == 0.5
+    assert sum(run["keep"].values()) == 1530
+
+
+def test_patterns_that_are_typed_go_before_those_of_the_method(
+    recipe, methods, capsys
+):
+    command = ["inspect", recipe, "--json", "--pruning"]
+    command += [str(methods / "one_shot.yaml")]
+    command += ["--pruning_set", "exclude=['*_hh_*']"]
+    main(command)
+    names = [r["name"] for r in json.loads(capsys.readouterr().out)["targets"]]
+    assert names == ["enc.weight_ih_l0", "ctc_lin.weight"]
+    main([*command, "--include", "enc.*", "--exclude", "*_ih_*"])
+    names = [r["name"] for r in json.loads(capsys.readouterr().out)["targets"]]
+    assert names == ["enc.weight_hh_l0"]
+
+
+def test_what_could_not_be_built_is_told(recipe, tmp_path, capsys):
+    with open(recipe, "a", encoding="utf-8") as file:
+        file.write("    odd: !new:nosuch.Layer\n")
+    assert main(["inspect", recipe]) == 0
+    text = capsys.readouterr().out
+    assert "not built, so not in the table:\n  odd: needs the package" in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--set", "sise=3"], "error: `key of the recipe` must be one of"),
+        (["--set", "size"], "error: `--set` must be key=value, got 'size'."),
+        (["--set", "size=3", "--set", "size=4"], "got 'size' twice."),
+        (["--set", "size=[3"], "error: `--set` must have a value in YAML"),
+        (["--include", "dec.*"], "error: `include` pattern 'dec.*' must match"),
+        (["--pruning", "no.yaml"], "no.yaml must be a readable file"),
+        (
+            ["--pruning", "{methods}/lap.yaml", "--pruning_set", "rate=3"],
+            "must be one of total_steps, pathways",
+        ),
+        (
+            ["--pruning", "{methods}/lap.yaml", "--total_steps", "0"],
+            "`total_steps` must be an integer >= 1, got 0.",
+        ),
+        (
+            ["--pruning", "{methods}/fixed_pathways.yaml"],
+            "must be given `initial_masks`, got none.",
+        ),
+        (["--sett", "size=3"], "unrecognized arguments: --sett size=3"),
+    ],
+)
+def test_what_is_wrong_is_one_sentence(
+    recipe, methods, capsys, arguments, said
+):
+    filled = [word.replace("{methods}", str(methods)) for word in arguments]
+    assert said in fails(capsys, "inspect", recipe, *filled)
+
+
+def test_a_recipe_that_cannot_be_built_is_one_sentence(tmp_path, capsys):
+    assert "must be a readable file" in fails(
+        capsys, "inspect", str(tmp_path / "no.yaml")
+    )
+    path = tmp_path / "recipe.yaml"
+    path.write_text("modules:\n    a: !new:nosuch.Layer\n")
+    said = fails(capsys, "inspect", str(path))
+    assert "must be built, got none: a: needs the package nosuch." in said
+
+
+def test_commands_are_listed_and_unknown_ones_refused(capsys):
+    for asked, shown in (["--help"], "commands:"), (["--version"], __version__):
+        with pytest.raises(SystemExit) as ended:
+            main(asked)
+        assert ended.value.code == 0
+        assert shown in capsys.readouterr().out
+    said = fails(capsys, "prune")
+    assert all(f"'{name}'" in said for name in COMMANDS)
+
+
+def test_help_is_fast_and_has_examples():
+    """It loads neither torch nor SpeechBrain nor a YAML parser."""
+    code = (
+        "import sys\n"
+        "from leanbrain.__main__ import main\n"
+        "try:\n    main(['inspect', '--help'])\n"
+        "except SystemExit:\n    pass\n"
+        "print({'torch', 'speechbrain', 'ruamel.yaml'} & set(sys.modules))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.count("leanbrain inspect hparams/") == 2
+    assert done.stdout.splitlines()[-1] == "set()"
+
+
+def test_settings_keep_types_and_tags():
+    found = read_settings(["a=1e-3", "b=x=y", "c=!ref <d>", "e="])
+    assert found["a"] == 0.001 and found["b"] == "x=y" and found["e"] is None
+    assert found["c"].tag.value == "!ref"
+    with pytest.raises(UserError, match="`--own` must be key=value, got '=1'"):
+        read_settings(["=1"], "--own")

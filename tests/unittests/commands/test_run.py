@@ -1,0 +1,96 @@
+"""What `leanbrain run` takes for itself, and what goes to the script."""
+
+import argparse
+import sys
+
+import pytest
+
+from leanbrain.__main__ import main
+from leanbrain.checks import UserError
+from leanbrain.commands import run
+
+SPLITS = [  # command line -> what the script gets
+    ("a.py b.yaml --pruning m.yaml", []),
+    ("--pruning m.yaml a.py b.yaml --lr 1", ["--lr", "1"]),
+    ("a.py b.yaml --lr 1 --pruning m.yaml --debug", ["--lr", "1", "--debug"]),
+    ("a.py b.yaml --pruning m.yaml -- --pruning x", ["--pruning", "x"]),
+    (
+        "a.py b.yaml --pruning m.yaml --set a=1 b=2 --set c=3 --x={a: 1}",
+        ["--x={a:", "1}"],
+    ),
+    ("a.py b.yaml --pruning m.yaml --brai x", ["--brai", "x"]),
+]
+
+
+def parse(words):
+    parser = argparse.ArgumentParser()
+    run.add_arguments(parser)
+    return run._split(parser.parse_args(words))
+
+
+@pytest.mark.parametrize("case", range(len(SPLITS)))
+def test_other_options_go_to_the_script(case):
+    words, script_gets = SPLITS[case]
+    own, overrides = parse(words.split())
+    assert overrides == script_gets
+    assert (own.script, own.yaml, own.pruning) == ("a.py", "b.yaml", "m.yaml")
+
+
+def test_settings_of_all_options_are_joined():
+    own, _ = parse("--set a=1 -- s y --set b=2 --pathways en fr".split())
+    assert own.set == ["a=1", "b=2"] and own.pathways == ["en", "fr"]
+
+
+def test_script_finds_what_python_gives_it(tmp_path, capsys):
+    (tmp_path / "beside.py").write_text("NAME = 'found'\n")
+    script = tmp_path / "train.py"
+    script.write_text(
+        "import sys, beside\n"
+        "assert __name__ == '__main__' and __file__ == sys.argv[0]\n"
+        "print(beside.NAME, sys.argv[1:])\n"
+    )
+    before = sys.argv, list(sys.path)
+    run._run(script, ["b.yaml", "--lr"])
+    assert capsys.readouterr().out == "found ['b.yaml', '--lr']\n"
+    assert (sys.argv, sys.path) == before
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "sentence"),
+    [
+        ("{}['wav2vec_opt_class']", UserError, "key `wav2vec_opt_class`"),
+        (
+            "from types import SimpleNamespace as N\nN().opt_class",
+            UserError,
+            "key `opt_class`",
+        ),
+        ("{}['other']", KeyError, "other"),
+        ("raise KeyError", KeyError, "^$"),
+        ("object().other", AttributeError, "other"),
+        ("raise SystemExit(3)", SystemExit, "3"),
+    ],
+)
+def test_errors_of_scripts(tmp_path, text, kind, sentence):
+    script = tmp_path / "train.py"
+    script.write_text(text)
+    with pytest.raises(kind, match=sentence):
+        run._run(script, ["b.yaml"])
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ("run no.py {y} --pruning m", "The script must be a file"),
+        ("run {y} no.yaml --pruning m", "The YAML must be a file"),
+        ("run {y} {y}", "`--pruning` must name a file"),
+        ("run {y} {y} --pruning m --set a", "`--set` must be key=value"),
+    ],
+)
+def test_bad_command_lines(tmp_path, capsys, words, sentence):
+    file = tmp_path / "file"
+    file.write_text("")
+    with pytest.raises(SystemExit, match="2"):
+        main(words.format(y=file).split())
+    error = capsys.readouterr().err.strip()
+    assert error.startswith("error: ") and sentence in error
+    assert len(error.splitlines()) == 1
