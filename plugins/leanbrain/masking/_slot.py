@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from leanbrain.checks import UserError
 from leanbrain.masking.blend import Blender, as_row
 
 __all__ = ["Blenders", "Slot"]
@@ -120,7 +121,18 @@ class Slot:
             Bool, of the parameter's shape.
         value : float
             The value to set.
+
+        Raises
+        ------
+        UserError
+            If `where` does not fit; nothing has changed then.
         """
+        shape = self.parameter.shape
+        if where.dtype != torch.bool or where.shape != shape:
+            raise UserError(
+                f"`where` must be bool {list(shape)}, got {where.dtype} "
+                f"{list(where.shape)}."
+            )
         self.settle()
         self.dense.masked_fill_(where.to(self.dense.device), value)
         self._stained = True

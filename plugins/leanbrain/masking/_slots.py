@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 
@@ -15,6 +15,8 @@ __all__ = ["SlotSet"]
 
 # Packed masks by parameter, or None for all entries of all parameters.
 Bits = Mapping[str, torch.Tensor] | None
+# Some parameters, or None for all.
+Names = Sequence[str] | None
 
 
 class SlotSet:
@@ -74,34 +76,41 @@ class SlotSet:
                 self.masks.to(slot.parameter.device, key)
                 self._union_version = None
 
-    def settle(self) -> None:
+    def settle(self, names: Names = None) -> None:
         """Copies shown entries of changed parameters to the dense copies."""
-        for slot in self._slots.values():
-            slot.settle()
+        for name in self._named(names):
+            self._slots[name].settle()
 
-    def take(self, bits: Bits) -> None:
-        """Copies entries of all parameters to the dense copies."""
-        for name, slot in self._slots.items():
-            slot.take(None if bits is None else bits[name])
+    def take(self, bits: Bits, names: Names = None) -> None:
+        """Copies entries of parameters to the dense copies."""
+        for name in self._named(names):
+            self._slots[name].take(None if bits is None else bits[name])
 
     def take_shown(self) -> None:
         """Copies shown entries to the dense copies, changed or not."""
         for slot in self._slots.values():
             slot.take(slot.shown)
 
-    def show(self, bits: Bits) -> None:
+    def show(self, bits: Bits, names: Names = None) -> None:
         """Writes dense copies to the parameters, zero outside of masks.
 
         Arguments
         ---------
         bits : Mapping[str, torch.Tensor] | None
             The union or masks of a pathway, as they are now; None for all.
+        names : Sequence[str] | None
+            Which parameters; None for all.
         """
         fresh = self._union_version == self.masks.version
-        for name, slot in self._slots.items():
+        for name in self._named(names):
+            slot = self._slots[name]
             # What shows the union shows all entries of every pathway.
             narrowing = fresh and slot.shown is self._union[name]
             slot.show(None if bits is None else bits[name], narrowing)
+
+    def _named(self, names: Names) -> Iterable[str]:
+        """Returns the names of some slots, by default of all."""
+        return self._slots if names is None else names
 
 
 def _check_fit(targets: Sequence[Target], masks: MaskSet) -> None:

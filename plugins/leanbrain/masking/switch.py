@@ -40,6 +40,8 @@ class PathwaySwitch:
     address of the memory. Not seen are writes through `.data` in place and
     those of `fused=True` optimizers, which do not count. Optimizers step
     between `expose` and `commit`, which copy in any case; so does `refresh`.
+    Of several optimizers each exposes what it moves: another module may be
+    between its forward and backward pass.
 
     Parameters stay the same objects in the same memory, names and keys of the
     state dict do not change, nothing is attached to the model. Extra memory:
@@ -85,7 +87,10 @@ class PathwaySwitch:
                 )
         self.masks = masks
         self._slots = SlotSet(targets, masks)
-        self._rest()
+        # Of the state "dense": which parameters are, and what was before.
+        self._exposed: Sequence[str] | None = None
+        self._before = self._state = REST
+        self._show(REST)
 
     @property
     def state(self) -> str:
@@ -116,31 +121,21 @@ class PathwaySwitch:
         self._demand("enter", REST, *self.masks.pathways)
         self._slots.follow()
         self._slots.settle()
-        self._slots.show(self._slots.pathway(pathway))
-        self._state = pathway
+        self._show(pathway)
 
     def leave(self) -> None:
         """Back to rest, from any state; from "dense" as `commit(None)`."""
         if self._state == DENSE:
             self.commit(None)
-            return
         self._slots.follow()
         self._slots.settle()
-        self._rest()
+        self._show(REST)
 
     @contextmanager
     def pathway(self, name: str) -> Iterator[PathwaySwitch]:
         """Shows a pathway inside a `with` block, rests after it in any case.
 
-        Arguments
-        ---------
-        name : str
-            Name of the pathway.
-
-        Raises
-        ------
-        UserError
-            If the pathway is unknown or the state is not "rest".
+        As `enter`, but from the state "rest" alone.
         """
         check_known("pathway", name, self.masks.pathways)
         self._demand("pathway", REST)
@@ -150,17 +145,26 @@ class PathwaySwitch:
         finally:
             self.leave()
 
-    def expose(self) -> None:
-        """Shows theta; call it before an optimizer's step."""
+    def expose(self, names: Sequence[str] | None = None) -> None:
+        """Shows theta; call it before an optimizer's step.
+
+        Arguments
+        ---------
+        names : Sequence[str] | None
+            Parameters that the optimizer moves; None for all. The others
+            stay as they are, and `commit` goes back to the state at present.
+        """
         if self._state == DENSE:
             return
         self._slots.follow()
-        self._slots.settle()
-        self._slots.show(None)
+        self._slots.settle(names)
+        self._slots.show(None, names)
+        self._exposed = names
+        self._before = REST if names is None else self._state
         self._state = DENSE
 
     def commit(self, pathways: Iterable[str] | None = None) -> None:
-        """Takes over an optimizer's step and goes to rest.
+        """Takes over an optimizer's step; goes to rest, if all was exposed.
 
         Arguments
         ---------
@@ -178,10 +182,9 @@ class PathwaySwitch:
         self._slots.follow()
         # Always, not only if changed: fused optimizers do not count their
         # writes, and what did not change is copied onto itself.
-        self._slots.take(
-            None if pathways is None else self.masks.union(pathways)
-        )
-        self._rest()
+        bits = None if pathways is None else self.masks.union(pathways)
+        self._slots.take(bits, self._exposed)
+        self._show(self._before, self._exposed)
 
     def refresh(self) -> None:
         """Re-writes the rest state after masks or parameters were changed.
@@ -193,7 +196,7 @@ class PathwaySwitch:
         self._demand("refresh", REST, DENSE)
         self._slots.follow()
         self._slots.take_shown()
-        self._rest()
+        self._show(REST)
 
     # -- values -------------------------------------------------------------
 
@@ -205,8 +208,11 @@ class PathwaySwitch:
         """
         self._demand("adopt", REST, DENSE)
         self._slots.follow()
-        self._slots.take(None)
-        self._rest()
+        if self._state == DENSE:
+            self._slots.take_shown()  # not all of it may be dense
+        else:
+            self._slots.take(None)
+        self._show(REST)
 
     def dense(self, name: str) -> torch.Tensor:
         """Returns theta of a parameter, to be read only.
@@ -245,23 +251,10 @@ class PathwaySwitch:
             If the state is not "rest", the name unknown or `where` misfit.
         """
         self._demand("set_values", REST)
-        slot = self._slots[name]
-        shape = slot.parameter.shape
-        if where.dtype != torch.bool or where.shape != shape:
-            raise UserError(
-                f"`where` must be bool {list(shape)}, got {where.dtype} "
-                f"{list(where.shape)}."
-            )
-        slot.fill(where, value)
+        self._slots[name].fill(where, value)
 
     def dormant(self) -> dict[str, torch.Tensor]:
-        """Returns the values of theta that no pathway uses, to be saved.
-
-        Returns
-        -------
-        dict
-            Parameter -> 1-D tensor, theta outside the union, in order.
-        """
+        """Returns theta where no pathway uses it: 1-D each, to be saved."""
         self._demand("dormant", REST)
         self._slots.follow()
         self._slots.settle()
@@ -288,12 +281,14 @@ class PathwaySwitch:
         union = self._slots.union()
         put_outside(self._slots.theta(), union, dormant)
         self._slots.take(union)
-        self._rest()
+        self._show(REST)
 
-    def _rest(self) -> None:
-        """Shows the union; what changed has been taken before."""
-        self._slots.show(self._slots.union())
-        self._state = REST
+    def _show(self, state: str, names: Sequence[str] | None = None) -> None:
+        """Goes to a state; what changed has been taken before."""
+        rest = state == REST
+        bits = self._slots.union() if rest else self._slots.pathway(state)
+        self._slots.show(bits, names)
+        self._state = state
 
     def _demand(self, method: str, *states: str) -> None:
         """Refuses a call in any other state."""

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from leanbrain.pruning.focal import FocalWeights
     from leanbrain.pruning.pruner import AdaptivePruner
 
-__all__ = ["attach", "register"]
+__all__ = ["attach", "is_attached", "optimizers_of", "register"]
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +35,16 @@ def attach(pruner: AdaptivePruner, brain: sb.Brain) -> None:
         Not attached before.
     brain : sb.Brain
         Not yet fitted: its parameters are taken as they are now.
+
+    Raises
+    ------
+    UserError
+        If it has a pruner already.
     """
+    if is_attached(brain):
+        raise UserError(
+            f"A {type(brain).__name__} must have one pruner, got a second one."
+        )
     pruner.manage(brain.modules)
     pruner.loss_scale = lambda: float(brain.scaler.get_scale())
     if brain.checkpointer is not None:
@@ -54,6 +63,34 @@ def register(pruner: AdaptivePruner, checkpointer: Any) -> None:
     add_state(checkpointer, CHECKPOINT_NAME, pruner)
 
 
+def is_attached(brain: sb.Brain) -> bool:
+    """Whether a Brain has a pruner."""
+    step = vars(brain).get("optimizers_step")
+    return getattr(step, "__module__", None) == __name__
+
+
+def optimizers_of(brain: sb.Brain) -> list[torch.optim.Optimizer]:
+    """The optimizers that a Brain has built.
+
+    Arguments
+    ---------
+    brain : sb.Brain
+        After its ``init_optimizers``.
+
+    Returns
+    -------
+    list
+        What ``optimizers_dict`` holds; else, as older recipes and those that
+        step by themselves set attributes alone, every one among these.
+    """
+    named = (brain.optimizers_dict or {}).values()
+    every = vars(brain).values()
+    found = list(named) or [
+        value for value in every if isinstance(value, torch.optim.Optimizer)
+    ]
+    return list({id(optimizer): optimizer for optimizer in found}.values())
+
+
 def _wrap_optimizers(pruner: AdaptivePruner, brain: sb.Brain) -> None:
     init_optimizers, optimizers_step = (
         brain.init_optimizers,
@@ -62,25 +99,38 @@ def _wrap_optimizers(pruner: AdaptivePruner, brain: sb.Brain) -> None:
 
     def wrapped_init_optimizers() -> None:
         init_optimizers()
-        # Older recipes set `optimizer` alone.
-        found = list((brain.optimizers_dict or {}).values())
-        if not found and isinstance(
-            getattr(brain, "optimizer", None), torch.optim.Optimizer
-        ):
-            found = [brain.optimizer]
-        owned = sum(pruner.watch(optimizer) for optimizer in found)
-        if owned < len(pruner.targets):
+        found = _watch(pruner, brain)
+        moved = {
+            id(p) for o in found for g in o.param_groups for p in g["params"]
+        }
+        missing = [
+            t.name for t in pruner.targets if id(t.parameter) not in moved
+        ]
+        if missing:
+            count = len(pruner.targets)
             raise UserError(
                 "Every pruned parameter must belong to an optimizer, got "
-                f"{owned} of {len(pruner.targets)}."
+                f"{count - len(missing)} of {count}, without {missing[0]!r}."
             )
 
     def wrapped_optimizers_step() -> None:
+        _watch(pruner, brain)
         optimizers_step()
         pruner.finish_step()
 
     brain.init_optimizers = wrapped_init_optimizers
     brain.optimizers_step = wrapped_optimizers_step
+
+
+def _watch(
+    pruner: AdaptivePruner, brain: sb.Brain
+) -> list[torch.optim.Optimizer]:
+    """Watches the optimizers of a Brain; recipes exchange them in a run."""
+    found = optimizers_of(brain)
+    for optimizer in found:
+        if not any(optimizer is known for known in pruner.optimizers):
+            pruner.watch(optimizer)
+    return found
 
 
 def _wrap_losses(
@@ -105,6 +155,7 @@ def _wrap_batches(pruner: AdaptivePruner, brain: sb.Brain) -> None:
     fit_batch, evaluate_batch = brain.fit_batch, brain.evaluate_batch
 
     def wrapped_fit_batch(batch: Any) -> Any:
+        _watch(pruner, brain)
         step, pathway = pruner.step, pruner.enter(batch)
         try:
             loss = fit_batch(batch)
@@ -133,9 +184,10 @@ def _wrap_stages(pruner: AdaptivePruner, brain: sb.Brain) -> None:
     on_stage_start, fit = brain.on_stage_start, brain.fit
 
     def wrapped_on_stage_start(stage: Any, epoch: Any = None) -> None:
+        pruner.rest()
         if stage == Stage.TRAIN:
             pruner.start()
-        elif stage == Stage.TEST and not pruner.started:
+        elif stage == Stage.TEST and not (pruner.started or pruner.step):
             raise UserError(
                 "A pruned model must be evaluated from a checkpoint with "
                 f"{CHECKPOINT_NAME}.ckpt, got one without (a dense model?)."
@@ -146,8 +198,9 @@ def _wrap_stages(pruner: AdaptivePruner, brain: sb.Brain) -> None:
                 "reached their final sparsity: choose among later ones.",
                 pruner.step,
             )
-        pruner.rest()
         on_stage_start(stage, epoch)
+        # Recipes swap in averaged weights there, unseen through `.data`.
+        pruner.rest()
 
     def wrapped_fit(*args: Any, **kwargs: Any) -> None:
         fit(*args, **kwargs)

@@ -73,8 +73,12 @@ def warn_if_sparse(targets: Sequence[Target]) -> None:
     targets : sequence of Target
         The parameters as they are before the first masks.
     """
-    zeros = sum(int((t.parameter == 0).sum()) for t in targets)
-    share = zeros / sum(t.parameter.numel() for t in targets)
+    counts = [
+        (int((t.parameter == 0).sum()), t.parameter.numel()) for t in targets
+    ]
+    # What is zero altogether was never pruned: adapters begin like that.
+    zeros = sum(count for count, size in counts if count < size)
+    share = zeros / sum(size for _, size in counts)
     if share > 0.1:
         logger.warning(
             "%.0f %% of the target weights are zero before pruning starts: was"

@@ -9,7 +9,7 @@ import torch
 
 from leanbrain.checks import UserError, check_known
 from leanbrain.masking.maskset import MaskSet
-from leanbrain.masking.switch import PathwaySwitch
+from leanbrain.masking.switch import REST, PathwaySwitch
 from leanbrain.masking.targets import select_targets
 from leanbrain.pruning.batches import check_pathways, language_of
 from leanbrain.pruning.flops import CostMeter
@@ -124,8 +124,7 @@ class PathwayTraining:
 
     def watch(self, optimizer: torch.optim.Optimizer) -> int:
         """Registers the step hooks; returns how many targets it owns."""
-        owned = {id(p) for g in optimizer.param_groups for p in g["params"]}
-        names = [t.name for t in self.targets if id(t.parameter) in owned]
+        names = self._owned(optimizer)
         self.optimizers.append(optimizer)
         if names:
             self.owners.update(dict.fromkeys(names, optimizer))
@@ -186,9 +185,12 @@ class PathwayTraining:
     # -- optimizer steps ----------------------------------------------------
 
     def _before_step(self, optimizer: Any, *_: Any) -> None:
-        # Norm-based optimizers must see the weights that they move.
+        # Norm-based optimizers must see the weights that they move. Those of
+        # another optimizer stay: a graph may be open that needs them.
         if self.started:
-            self.switch.expose()
+            names = self._owned(optimizer)
+            every = len(names) == len(self.targets)
+            self.switch.expose(None if every else names)
 
     def _after_step(self, optimizer: Any, *_: Any) -> None:
         if self.started:
@@ -204,6 +206,11 @@ class PathwayTraining:
             self._measure(names)
         if _really_stepped(optimizer):
             self._stepped = True
+
+    def _owned(self, optimizer: torch.optim.Optimizer) -> list[str]:
+        """The targets that an optimizer moves."""
+        owned = {id(p) for g in optimizer.param_groups for p in g["params"]}
+        return [t.name for t in self.targets if id(t.parameter) in owned]
 
     def _learning(self, window: Iterable[str]) -> Iterable[str] | None:
         """The pathways whose weights a step may move; None for all weights."""
@@ -221,9 +228,14 @@ class PathwayTraining:
         return self._stepped
 
     def take_step(self) -> bool:
-        """Closes the window; whether weights really moved since last asked."""
+        """Closes the window; whether weights really moved since last asked.
+
+        Parameters are at rest afterwards if they did.
+        """
         self.forget_window()
         stepped, self._stepped = self._stepped, False
+        if stepped and self.started and self.switch.state != REST:
+            self.switch.leave()  # one of several optimizers has stepped
         if stepped:
             _, density = self._densities
             dense = self._dense_gradient or self._dormant_learn()

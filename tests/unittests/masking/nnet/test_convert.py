@@ -157,6 +157,49 @@ def sequence_of_torch(kind):
     return model, lambda: model[0](drawn(7, B, 8))[0].transpose(0, 1)
 
 
+def dual_path_decoder():
+    from speechbrain.lobes.models.dual_path import Decoder
+
+    # In a list: as the model itself it would have no name. A group of one
+    # row is squeezed by the stock layer; here, two are.
+    model = nn.ModuleList([Decoder(4, 1, kernel_size=3, stride=2)])
+    return model, lambda: model[0](drawn(B, 4, 9))
+
+
+def numbers_of(kind):
+    """All layers of complex numbers (c), or of quaternions (q)."""
+    from importlib import import_module
+
+    home = {"c": "complex_networks.c_", "q": "quaternion_networks.q_"}[kind]
+
+    def make(module, name, *args, **kwargs):
+        layers = import_module(f"speechbrain.nnet.{home}{module}")
+        return getattr(layers, kind.upper() + name)(*args, **kwargs)
+
+    x, image = drawn(B, 6, 8), drawn(B, 6, 5, 8)
+    recurrent = {"input_shape": x.shape, "hidden_size": 8}
+    model = nn.ModuleDict(
+        {
+            "linear": make("linear", "Linear", 8, x.shape),
+            "conv1d": make("CNN", "Conv1d", 8, 3, x.shape),
+            "conv2d": make("CNN", "Conv2d", 8, (3, 3), image.shape),
+            "lstm": make("RNN", "LSTM", **recurrent, bidirectional=True),
+            "rnn": make("RNN", "RNN", **recurrent, num_layers=2),
+            "ligru": make("RNN", "LiGRU", **recurrent, bidirectional=True),
+        }
+    )
+
+    def run():
+        results = []
+        for name, layer in model.items():
+            y = layer(image if name == "conv2d" else x)
+            y = y[0] if isinstance(y, tuple) else y
+            results.append(y.flatten(1))
+        return torch.cat(results, 1)
+
+    return model, run
+
+
 def gru(kind):
     from speechbrain.nnet import RNN
 
@@ -190,6 +233,9 @@ MODELS = {
     "WavLM": lambda: wav2vec("WavLM"),
     "Whisper": whisper,
     "torch, Transformer": torch_transformer,
+    "dual path, decoder": dual_path_decoder,
+    "complex numbers": lambda: numbers_of("c"),
+    "quaternions": lambda: numbers_of("q"),
     "torch, LSTM, time first": lambda: sequence_of_torch(nn.LSTM),
 }
 

@@ -1,0 +1,91 @@
+"""What the user of a stock script asks a pruner for."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from leanbrain.checks import UserError, check_int
+from leanbrain.pruning.batches import language_of
+from leanbrain.pruning.methods import load_method
+
+if TYPE_CHECKING:
+    from leanbrain.pruning.pruner import AdaptivePruner
+
+__all__ = ["PruningRequest"]
+
+# Of a run whose length is not known yet: to see whether settings fit.
+ANY_LENGTH = 10_000
+
+
+@dataclass(frozen=True)
+class PruningRequest:
+    """What the user of a stock script asks for.
+
+    Arguments
+    ---------
+    method : path
+        A file of `hparams/pruning`.
+    settings : dict
+        Values for the file's own keys.
+    pathways : sequence of str
+        Names of the sub-networks.
+    pathway_key : str
+        Item of a batch that names its pathway; looked at with several.
+    include, exclude : sequence of str
+        See ``select_targets``.
+    brain : str, optional
+        Class of the Brain; default: the first that is fitted.
+    total_steps : int, optional
+        Optimizer steps of the run; default: counted.
+    """
+
+    method: str | os.PathLike[str]
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    pathways: Sequence[str] = ("all",)
+    pathway_key: str = "lang"
+    include: Sequence[str] = ("*",)
+    exclude: Sequence[str] | None = None
+    brain: str | None = None
+    total_steps: int | None = None
+
+    def build(self, total_steps: int) -> AdaptivePruner:
+        """Builds the pruner of a run.
+
+        Arguments
+        ---------
+        total_steps : int
+            Optimizer steps of the run.
+
+        Returns
+        -------
+        AdaptivePruner
+            Not attached.
+        """
+        settings = {
+            **self.settings,
+            "total_steps": total_steps,
+            "pathways": list(self.pathways),
+        }
+        pruner: AdaptivePruner = load_method(self.method, **settings)["pruner"]
+        pruner.pathway_of = partial(language_of, key=self.pathway_key)
+        if tuple(self.include) != ("*",):
+            pruner.include = list(self.include)
+        if self.exclude is not None:
+            pruner.exclude = list(self.exclude)
+        return pruner
+
+    def check(self) -> None:
+        """Raises a UserError for settings that no run could have."""
+        for name in ("total_steps", "pathways"):
+            if name in self.settings:
+                raise UserError(
+                    f"`{name}` must be given as `--{name}`, got it in `--set`."
+                )
+        length = ANY_LENGTH
+        if self.total_steps is not None:
+            length = check_int("total_steps", self.total_steps, low=1)
+        self.build(length)

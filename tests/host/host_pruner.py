@@ -1,0 +1,119 @@
+"""Plugin of pytest: every Brain.fit of the tests gets a pruner.
+
+Use: python -m pytest -p host_pruner --host-sparsity 30 <tests>
+"""
+
+from functools import partial
+
+import pytest
+
+
+def attach_to_every_fit(brain_class, sparsity):
+    """Wraps `fit` of a class: the first call of a Brain attaches a pruner.
+
+    Arguments
+    ---------
+    brain_class : type
+        speechbrain.Brain, or one that derives from it.
+    sparsity : float
+        Reached by a cubic schedule, mask updates after every step.
+
+    Returns
+    -------
+    list
+        Gets each pruner.
+    callable
+        Puts the old `fit` back.
+    """
+    fit, pruners = brain_class.fit, []
+
+    def fit_pruned(
+        self,
+        epoch_counter,
+        train_set,
+        valid_set=None,
+        progressbar=None,
+        train_loader_kwargs={},  # noqa: B006  as SpeechBrain's
+        *args,
+        **kwargs,
+    ):
+        if not hasattr(self, "host_pruner"):
+            train_set = loader_of(self, train_set, train_loader_kwargs)
+            self.host_pruner = pruner_for(
+                self, epoch_counter, train_set, sparsity
+            )
+            pruners.append(self.host_pruner)
+            attached = self.fit  # which calls this function once more
+        else:
+            attached = partial(fit, self)
+        attached(
+            epoch_counter,
+            train_set,
+            valid_set,
+            progressbar,
+            train_loader_kwargs,
+            *args,
+            **kwargs,
+        )
+
+    def put_back():
+        brain_class.fit = fit
+
+    brain_class.fit = fit_pruned
+    return pruners, put_back
+
+
+def loader_of(brain, data, settings):
+    """The loader of the training data, as `Brain.fit` makes it."""
+    from speechbrain import Stage
+    from speechbrain.dataio.dataloader import LoopedLoader
+    from torch.utils.data import DataLoader
+
+    if isinstance(data, DataLoader | LoopedLoader):
+        return data
+    return brain.make_dataloader(data, stage=Stage.TRAIN, **settings)
+
+
+def pruner_for(brain, epoch_counter, loader, sparsity):
+    """A pruner that is attached to a Brain about to be fitted."""
+    from leanbrain.pruning.pruner import AdaptivePruner
+    from leanbrain.pruning.run_length import optimizer_steps
+    from leanbrain.pruning.schedules import cubic
+
+    pruner = AdaptivePruner(
+        partial(cubic, initial=0.0, final=sparsity),
+        total_steps=optimizer_steps(brain, epoch_counter, loader),
+        interval=1,
+    )
+    return pruner.attach(brain)
+
+
+def pytest_addoption(parser):
+    """The sparsity to reach, in percent."""
+    parser.addoption("--host-sparsity", type=int, default=0)
+
+
+def pytest_configure(config):
+    """Wraps SpeechBrain's own class: that covers all that derive from it."""
+    from speechbrain import Brain
+
+    sparsity = config.getoption("--host-sparsity") / 100
+    config.host_pruners, _ = attach_to_every_fit(Brain, sparsity)
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    """How many were attached, and how sparse their models became."""
+    removed = [1 - p.masks.density("all") for p in config.host_pruners]
+    steps = sum(p.step for p in config.host_pruners)
+    terminalreporter.write_line(
+        f"host_pruner: {len(removed)} fits pruned in {steps} steps, sparsity "
+        f"{min(removed, default=0):.1%} to {max(removed, default=0):.1%}"
+    )
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session):
+    """A run that pruned nothing proves nothing."""
+    ran = session.testscollected and not session.config.option.collectonly
+    if ran and not session.config.host_pruners:
+        session.exitstatus = pytest.ExitCode.USAGE_ERROR
