@@ -110,6 +110,8 @@ def main(options: argparse.Namespace) -> int:
     # Before the slow imports: what is wrong with the method is said at once.
     pruner = _pruner(options) if options.pruning else None
 
+    from leanbrain.masking.convert import cover
+    from leanbrain.masking.targets import select_targets
     from leanbrain.pruning.inspection import dry_run, inspect_targets
     from leanbrain.recipes.building import build_modules
 
@@ -117,15 +119,14 @@ def main(options: argparse.Namespace) -> int:
     _demand_some(options.yaml, built)
     chosen = _patterns(options, pruner)
     rows = inspect_targets(built.modules, *chosen)
-    run = None
-    if pruner is not None:
-        from leanbrain.masking.targets import select_targets
-
-        run = dry_run(pruner, select_targets(built.modules, *chosen))
+    targets = select_targets(built.modules, *chosen)
+    lost = cover(built.modules, targets).lost
+    run = None if pruner is None else dry_run(pruner, targets)
     if options.json:
-        print(json.dumps(_as_json(options, rows, built.failed, run), indent=1))
+        found = _as_json(options, rows, built.failed, lost, run)
+        print(json.dumps(found, indent=1))
     else:
-        print(_as_text(options, rows, built.failed, run))
+        print(_as_text(options, rows, built.failed, lost, run))
     return 0
 
 
@@ -167,6 +168,7 @@ def _as_text(
     options: argparse.Namespace,
     rows: Sequence[Row],
     failed: dict[str, str],
+    lost: dict[str, str],
     run: DryRun | None,
 ) -> str:
     """What is printed for people."""
@@ -174,6 +176,9 @@ def _as_text(
 
     keep = run.keep if run is not None else None
     parts = [rows_text(rows, keep, options.all)]
+    count = sum(row.left_out is None for row in rows)
+    parts += ["", f"in mask-aware layers: {count - len(lost)} of {count}"]
+    parts += [f"  not {name}: {why}" for name, why in lost.items()]
     if failed:
         parts += ["", "not built, so not in the table:"]
         parts += [f"  {name}: {why}" for name, why in failed.items()]
@@ -186,6 +191,7 @@ def _as_json(
     options: argparse.Namespace,
     rows: Sequence[Row],
     failed: dict[str, str],
+    lost: dict[str, str],
     run: DryRun | None,
 ) -> dict[str, Any]:
     """The same for programs."""
@@ -202,6 +208,7 @@ def _as_json(
         "targets": [asdict(row) for row in targets],
         "left_out": [asdict(r) for r in rows if r.left_out is not None],
         "not_built": failed,
+        "not_mask_aware": lost,
         "pruning": options.pruning,
         "dry_run": None if run is None else asdict(run),
     }

@@ -45,12 +45,27 @@ def fails(capsys, *arguments):
 def test_prints_the_table(recipe, capsys):
     assert main(["inspect", recipe, "--set", "size=20"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    cells = {line.split("  ")[0]: line.split() for line in lines}
+    cells = {x.split("  ")[0]: x.split() for x in lines if x}
     assert cells["enc"] == ["enc", "1,440", "84.4%"]
     assert ["weight_hh_l0", "60x20", "1,200", "70.3%"] in cells.values()
     assert cells["2 targets"][2:] == ["1,440", "84.4%"]
     assert cells["excluded by '*ctc_lin.*': 1"][-2:] == ["140", "8.2%"]
     assert cells["6 parameters"][2:] == ["1,707", "100.0%"]
+    assert lines[-1] == "in mask-aware layers: 2 of 2"
+
+
+def test_targets_that_no_mask_aware_layer_covers_are_told(recipe, capsys):
+    with open(recipe, "a", encoding="utf-8") as file:
+        file.write("    q: !new:speechbrain.nnet.RNN.QuasiRNN\n")
+        file.write("        hidden_size: 4\n        input_size: 3\n")
+        file.write("        bidirectional: False\n")
+    assert main(["inspect", recipe]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-2] == "in mask-aware layers: 2 of 3"
+    assert lines[-1].startswith("  not q.qrnn.0.w.weight: QuasiRNNLayer runs")
+    assert main(["inspect", recipe, "--json"]) == 0
+    lost = json.loads(capsys.readouterr().out)["not_mask_aware"]
+    assert list(lost) == ["q.qrnn.0.w.weight"]
 
 
 def test_prints_a_dry_run(recipe, methods, capsys):
