@@ -32,7 +32,7 @@ endef
 
 .DEFAULT_GOAL := help
 .PHONY: help venv demo board test unit check lint types doctest format bench \
-	bench-nmf bench-optimizers slurm clean
+	bench-nmf bench-optimizers host-tests slurm clean
 
 help: ## list the targets
 	@echo "make <target>, where <target> is one of:"
@@ -100,6 +100,9 @@ bench-optimizers: $(STAMP) ## which optimizer trains small speech models first (
 	$(PY) recipes/OptimizerBenchmark/benchmark.py \
 		recipes/OptimizerBenchmark/suites/cpu.yaml \
 		$(if $(DATA),--data_folder "$(DATA)")
+
+host-tests: $(STAMP) ## SpeechBrain's own tests on our code (half an hour); SPEECHBRAIN_REPO=<clone>
+	PYTHON="$(CURDIR)/$(PY)" tests/host/run_host_tests.sh
 
 slurm: ## install SLURM for its tests (Debian, as root); says why where it cannot
 	tests/slurm/install.sh

@@ -230,6 +230,7 @@ def filled(text):
     """A README's text with every table of a benchmark made anew."""
 
     def table(match):
+        """One table, made anew where there are figures for it."""
         name = match.group(2)
         if name in MAKERS:
             return f"{match.group(1)}{MAKERS[name]()}\n{match.group(3)}"

@@ -141,12 +141,14 @@ def notes(part, outcome, alone, known):
     for name in outcome.failed:
         reason = why(name, known)
         good = good and reason is not None
-        if reason is None and alone.ran:
-            host = name in alone.failed
-            reason = f"{'fails' if host else 'passes'} without our code"
-        lines.append(f"failed: {name} ({reason or 'no reason known'})")
+        words = [] if reason is None else [reason]
+        if alone.ran:
+            how = "fails" if name in alone.failed else "passes"
+            words.append(f"{how} without our code")
+        told = "; ".join(words) or "no reason known"
+        lines.append(f"{part.name} failed: {name} ({told})")
     for name, reason in outcome.skipped.items():
-        lines.append(f"skipped: {name} ({reason})")
+        lines.append(f"{part.name} skipped: {name} ({reason})")
     return lines, good or not part.must_pass
 
 

@@ -216,7 +216,7 @@ valid_batch_size, stack :
 
 
 def cycle(indices, generator):
-    """All of some indices in random order, then in another one, ..."""
+    """All of some indices in random order, then in another one, and so on."""
     while True:
         for i in torch.randperm(len(indices), generator=generator).tolist():
             yield indices[i]

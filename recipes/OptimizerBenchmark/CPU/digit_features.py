@@ -178,12 +178,14 @@ def compute(tables, settings):
     )
 
     def bands(samples):
+        """Log-mel features of one utterance [T, F], loudest 0 dB."""
         # One by one: the floor is below the loudest of what is computed
         # together. The level of an utterance says nothing on what is said.
         feats = fbank(samples.unsqueeze(0)).squeeze(0)
         return (feats - feats.max()).clamp(min=-settings.range_db)
 
     def features(row):
+        """Those of one word [T, F], without the silence around it."""
         samples = load_audio(row["path"], settings.sample_rate_hz)
         speech = bands(samples)
         loud = (speech.amax(1) > -settings.silence_db).nonzero()

@@ -11,6 +11,11 @@ Without --data_folder, digits are synthesised on the spot. <output_folder>
 gets result.json, train_log.txt and TensorBoard's curves.
 """
 
+# Where other settings are read (SpeechBrain's checker looks here only):
+#   leanbrain/optbench/trials/workload.py: hparams.make_brain hparams.modules
+#     hparams.data hparams.variants
+#   digit_ctc.py: hparams.augment
+
 import argparse
 import sys
 from pathlib import Path

@@ -11,6 +11,14 @@ To run this recipe, do the following:
 written to <output_folder>/result.json.
 """
 
+# Where other settings are read (SpeechBrain's checker looks here only):
+#   train.py: hparams.budget_s hparams.eval_period_s
+#   leanbrain/optbench/trials/workload.py: hparams.make_brain hparams.modules
+#     hparams.data hparams.variants
+#   leanbrain/optbench/suite/workload_file.py: hparams.data_files
+#     hparams.has_embedded_data
+#   librispeech_brain.py: hparams.hop_samples hparams.measure_test
+
 import argparse
 import sys
 from pathlib import Path

@@ -31,6 +31,7 @@ def read_tables(hparams):
     """Prepares the data on the main process; returns rows per split."""
 
     def prepare():
+        """Manifests of the given or synthesised digits."""
         prepare_spoken_digits(
             hparams["data_folder"]
             or synthesise_digits(hparams["synthesis_folder"]),
@@ -117,6 +118,7 @@ def make_dataset(hparams, table, noises, condition="clean"):
     @sb.utils.data_pipeline.takes("id", "spk_id", "wav", "speed")
     @sb.utils.data_pipeline.provides("sig")
     def audio_pipeline(name, speaker, wav, speed):
+        """The samples under the condition, at one level."""
         samples = read_audio(wav, rate, speed)
         return to_level(noises.mix(condition, name, speaker, samples), rate)
 

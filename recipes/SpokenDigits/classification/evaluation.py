@@ -84,7 +84,7 @@ def count_parameters(modules):
 
 
 def mean_by_level(errors):
-    """Mean over the colours of noise: {"clean": x, "20": y, ...}."""
+    """Mean over the colours of noise: {"clean": x, "20": y} and so on."""
     levels = {}
     for condition, percent in errors.items():
         levels.setdefault(condition.rpartition("_")[2], []).append(percent)

@@ -124,7 +124,7 @@ def read_results(name):
 
 
 def by_level(row):
-    """Mean over the colours of noise: {"clean": x, "20": y, ...}."""
+    """Mean over the colours of noise: {"clean": x, "20": y} and so on."""
     levels = {}
     for key in conditions(row):
         levels.setdefault(key.rpartition("_")[2], []).append(float(row[key]))

@@ -44,6 +44,7 @@ def batch_macs(hparams):
 
     @torch.no_grad()
     def run():
+        """A full batch through the classifier."""
         hidden = feats
         for block in net["blocks"]:
             hidden = run_block(block, hidden, valid)

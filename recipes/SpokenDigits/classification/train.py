@@ -12,6 +12,14 @@ Without --data_folder, digits are synthesised on the spot (see README.md). The
 same command once more continues an interrupted run.
 """
 
+# Where other settings are read (SpeechBrain's checker looks here only):
+#   data.py: hparams.data_folder hparams.synthesis_folder hparams.train_share
+#     hparams.max_batch_s hparams.noise_colours hparams.noise_snrs_db
+#   evaluation.py: hparams.front_end
+#   front_end.py: hparams.front_end_fit
+#   sparsity.py: hparams.method hparams.pruning
+#   leanbrain/pruning/starting.py: hparams.dense_checkpoint hparams.monitor
+
 import logging
 import sys
 import time

@@ -27,6 +27,7 @@ TARGETS = [
     "bench",
     "bench-nmf",
     "bench-optimizers",
+    "host-tests",
     "slurm",
     "clean",
 ]

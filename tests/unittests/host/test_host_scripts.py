@@ -147,8 +147,8 @@ def test_the_table_counts(judged, tmp_path):
     assert code == 0 and text.startswith("SpeechBrain 1\n\n| part")
     assert cells == ["4", "2", "0", "2", "62"]
     assert text.endswith(
-        "- skipped: host/t.py::left_out (no network)\n"
-        "- skipped: host/whole.py (could not import 'k2')\n"
+        "- layers skipped: host/t.py::left_out (no network)\n"
+        "- layers skipped: host/whole.py (could not import 'k2')\n"
     )
 
 
@@ -165,7 +165,7 @@ def test_a_failure_without_a_reason_is_fatal(judged, tmp_path, part):
     assert "t.py::broken_too (passes without our code)" in text
     reasons = "t.py::broken: a: b\nt.py::broken_too: theirs\n"
     code, text = judged(part, reasons=reasons)
-    assert code == 0 and "t.py::broken (a: b)" in text
+    assert code == 0 and "t.py::broken (a: b; fails without our code)" in text
     assert judged("--failed", part) == (
         0,
         "host/t.py::broken\nhost/t.py::broken_too\n",

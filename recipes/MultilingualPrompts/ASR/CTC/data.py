@@ -19,6 +19,7 @@ def read_tables(hparams):
     """Prepares the data on the main process; returns rows per split."""
 
     def prepare():
+        """Manifests of the given or synthesised speech."""
         prepare_multilingual_prompts(
             hparams["data_folder"]
             or synthesise_corpus(hparams["synthesis_folder"]),
@@ -60,11 +61,13 @@ def dataio_prepare(hparams, tables):
     @sb.utils.data_pipeline.takes("wav")
     @sb.utils.data_pipeline.provides("sig")
     def audio_pipeline(wav):
+        """The samples at the model's rate."""
         return audio(wav, hparams["asr"]["sample_rate_hz"])
 
     @sb.utils.data_pipeline.takes("wrd")
     @sb.utils.data_pipeline.provides("tokens")
     def text_pipeline(wrd):
+        """The indices of the characters."""
         return torch.LongTensor(encoder.encode_sequence(list(wrd)))
 
     datasets = {}

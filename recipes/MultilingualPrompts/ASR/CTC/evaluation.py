@@ -44,7 +44,7 @@ class ErrorRates:
         self.loss[lang] = (total + loss * size, count + size)
 
     def summary(self):
-        """Percentages: {"cer": {lang: x}, "wer": ..., "loss": ...}."""
+        """Percentages: {"cer": {lang: x}}, also "wer" and "loss"."""
         rates = {
             name: {
                 lang: float(stats.summarize("WER"))

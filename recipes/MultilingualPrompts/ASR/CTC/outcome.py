@@ -71,6 +71,7 @@ def batch_macs(hparams):
 
     @torch.no_grad()
     def run():
+        """A full batch of silence through the model."""
         asr["ctc_lin"](asr["encoder"](asr["compute_features"](silence)))
 
     return macs(run, hparams["modules"])

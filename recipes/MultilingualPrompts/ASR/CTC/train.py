@@ -11,6 +11,12 @@ Without --data_folder, speech is synthesised on the spot (see README.md). The
 same command once more continues an interrupted run.
 """
 
+# Where other settings are read (SpeechBrain's checker looks here only):
+#   data.py: hparams.data_folder hparams.synthesis_folder hparams.languages
+#     hparams.subset hparams.max_batch_s hparams.temperature
+#   pruners.py: hparams.method hparams.pruning
+#   front_end.py: hparams.dense_checkpoint
+
 import logging
 import sys
 import time
