@@ -1,20 +1,25 @@
-"""What convert_recipes.py found, as a short table in Markdown."""
+"""What convert_recipes.py found, as a short table in Markdown.
+
+Run: python tests/host/convert_table.py tests/host/results/convert.json <page>
+"""
 
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
 from leanbrain.checks import UserError
-from leanbrain.files import write_text
+from leanbrain.files import read_json, write_text
 from leanbrain.provenance import short_commit
 
 __all__ = ["paste", "table"]
 
 _HEAD = (
-    "| recipes | YAML files | built | no target lost | with small models for "
-    "downloads | no target lost |\n|---|--:|--:|--:|--:|--:|"
+    "| recipes | YAML files | built without a download | no target lost "
+    "| built with small models in the place of downloads | no target lost |\n"
+    "|---|--:|--:|--:|--:|--:|"
 )
 _COUNTED = ("covered", "lost", "failed")
 
@@ -84,14 +89,19 @@ def _row(kind: str, recipes: list[dict[str, Any]]) -> str:
 
 
 def _troubles(recipes: list[dict[str, Any]]) -> list[str]:
-    """A line for each recipe that lost a target or could not be built."""
+    """A line for each recipe that is not covered in the end."""
     lines = []
     for recipe in recipes:
-        for found in (recipe, recipe.get("small")):
-            if found is None or found["status"] not in ("lost", "failed"):
-                continue
-            why = found["lost"] or found["not_built"]
-            name, reason = next(iter(why.items()))
-            more = f" (and {len(why) - 1} more)" if len(why) > 1 else ""
-            lines.append(f"- `{recipe['recipe']}`: `{name}`: {reason}{more}")
+        found = recipe.get("small", recipe)
+        why = {**found["not_built"], **found["lost"]}
+        if not why:
+            continue
+        what = "not counted, " if found["status"] == "missing" else ""
+        name, reason = next(iter(why.items()))
+        more = f" (and {len(why) - 1} more)" if len(why) > 1 else ""
+        lines.append(f"- `{recipe['recipe']}`: {what}`{name}`: {reason}{more}")
     return [*lines, ""] if lines else []
+
+
+if __name__ == "__main__":
+    paste(Path(sys.argv[2]), table(read_json(sys.argv[1])))

@@ -61,7 +61,7 @@ def has_model(file: Path) -> bool:
 
 
 def examine(task: Task) -> dict[str, Any]:
-    """Builds the modules of a recipe, and converts nothing.
+    """Builds the modules of a recipe and converts them, if nothing is lost.
 
     Arguments
     ---------
@@ -74,7 +74,7 @@ def examine(task: Task) -> dict[str, Any]:
         "layers", "targets", "weights": how many; "lost": target -> why;
         "not_built": module -> why.
     """
-    from leanbrain.masking import cover
+    from leanbrain.masking import convert, cover
     from leanbrain.recipes.building import build_modules
 
     sys.dont_write_bytecode = True  # of the classes beside a recipe
@@ -83,6 +83,8 @@ def examine(task: Task) -> dict[str, Any]:
     built = build_modules(task.file, values)
     targets = _targets(built.modules)
     coverage = cover(built.modules, targets) if targets else None
+    if coverage and not coverage.lost:
+        convert(built.modules, targets)  # what it refuses is an error here
     return {
         "layers": len(coverage.layers) if coverage else 0,
         "targets": len(targets),

@@ -7,8 +7,6 @@ from collections.abc import Iterator
 
 from torch import nn
 
-from leanbrain.masking._rows import Rows, RowSpec
-
 # Importing them enters them in the table.
 from leanbrain.masking.nnet import (  # noqa: F401
     CNN,
@@ -24,25 +22,9 @@ from leanbrain.masking.nnet._aware import (
     find_aware,
     make_aware,
 )
+from leanbrain.masking.nnet.others import OTHERS
 
 __all__ = ["aware_class", "is_unit", "time_first"]
-
-# Layers of packages that LeanBrain does not need: module, class, rows.
-_OTHERS = (
-    (
-        # Gives the weights of its parts to a function of PyTorch.
-        "transformers.models.wavlm.modeling_wavlm",
-        "WavLMAttention",
-        RowSpec(
-            {
-                "hidden_states": Rows(),
-                "attention_mask": Rows(),
-                "position_bias": Rows(many=True),
-            },
-            (Rows(), Rows(), Rows(many=True)),
-        ),
-    ),
-)
 
 
 def aware_class(stock: type[nn.Module]) -> type[nn.Module] | None:
@@ -64,7 +46,7 @@ def aware_class(stock: type[nn.Module]) -> type[nn.Module] | None:
     >>> aware_class(nn.Linear) is not None, aware_class(nn.ReLU)
     (True, None)
     """
-    for module, name, spec in _OTHERS:
+    for module, name, spec in OTHERS:
         if module in sys.modules:
             other = getattr(sys.modules[module], name)
             if other not in KNOWN:

@@ -160,10 +160,19 @@ def sequence_of_torch(kind):
 def dual_path_decoder():
     from speechbrain.lobes.models.dual_path import Decoder
 
-    # In a list: as the model itself it would have no name. A group of one
-    # row is squeezed by the stock layer; here, two are.
+    # The stock layer squeezes its results: some groups here have one row.
     model = nn.ModuleList([Decoder(4, 1, kernel_size=3, stride=2)])
     return model, lambda: model[0](drawn(B, 4, 9))
+
+
+def speaker_classifier(home):
+    from importlib import import_module
+
+    made = import_module(f"speechbrain.lobes.models.{home}").Classifier(
+        8, lin_blocks=1, lin_neurons=6, out_neurons=5
+    )
+    model = nn.ModuleList([made])  # as the model itself it has no name
+    return model, lambda: model[0](drawn(B, 1, 8))
 
 
 def numbers_of(kind):
@@ -178,6 +187,8 @@ def numbers_of(kind):
 
     x, image = drawn(B, 6, 8), drawn(B, 6, 5, 8)
     recurrent = {"input_shape": x.shape, "hidden_size": 8}
+    # Of both directions, the batch twice.
+    hidden = drawn(2 * B, {"c": 16, "q": 32}[kind], seed=3)
     model = nn.ModuleDict(
         {
             "linear": make("linear", "Linear", 8, x.shape),
@@ -189,12 +200,16 @@ def numbers_of(kind):
         }
     )
 
+    for parameter in model.parameters():  # SpeechBrain leaves some undefined
+        nn.init.normal_(parameter, std=0.3)
+
     def run():
         results = []
         for name, layer in model.items():
             y = layer(image if name == "conv2d" else x)
             y = y[0] if isinstance(y, tuple) else y
             results.append(y.flatten(1))
+        results.append(model["ligru"].rnn[0](x, hidden).flatten(1))
         return torch.cat(results, 1)
 
     return model, run
@@ -234,6 +249,8 @@ MODELS = {
     "Whisper": whisper,
     "torch, Transformer": torch_transformer,
     "dual path, decoder": dual_path_decoder,
+    "ECAPA, classifier": lambda: speaker_classifier("ECAPA_TDNN"),
+    "ResNet, classifier": lambda: speaker_classifier("ResNet"),
     "complex numbers": lambda: numbers_of("c"),
     "quaternions": lambda: numbers_of("q"),
     "torch, LSTM, time first": lambda: sequence_of_torch(nn.LSTM),
