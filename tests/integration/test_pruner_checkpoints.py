@@ -245,6 +245,20 @@ def test_yaml_only_refuses_several_pathways(toy):
         PrunedOptimizer(torch.optim.SGD, toy.make_pruner(), {"m": toy.Model()})
 
 
+def test_yaml_only_takes_final_checkpoints_first(toy, tmp_path):
+    """A stock script evaluates its best checkpoint: an early, dense one."""
+    from leanbrain.pruning.opt_class import PrunedOptimizer
+
+    brain, pruner = toy.make_brain(tmp_path), toy.make_pruner(pathways=["all"])
+    checkpointer = brain.checkpointer
+    PrunedOptimizer(torch.optim.SGD, pruner, brain.modules, checkpointer)
+    checkpointer.save_checkpoint(meta={"loss": 0.1})
+    pruner.frozen = True
+    final = checkpointer.save_checkpoint(meta={"loss": 0.2})
+    checkpointer.save_checkpoint(meta={"loss": 0.3})
+    assert checkpointer.find_checkpoint(min_key="loss").path == final.path
+
+
 def test_other_scores_than_those_of_the_checkpoint_are_refused(toy, tmp_path):
     run(toy, tmp_path, update=prune_only, growth=None)
     with pytest.raises(UserError, match="began with, none; got growth"):

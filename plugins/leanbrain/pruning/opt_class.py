@@ -32,7 +32,8 @@ class PrunedOptimizer:
     modules : torch.nn.Module or dict of them
         Where the names of the parameters come from: the YAML's ``modules``.
     checkpointer : Checkpointer, optional
-        Gets the pruner as recoverable, so that masks survive a resume.
+        Gets the pruner as recoverable, so that masks survive a resume, and
+        ranks checkpoints of the final sparsity first: see `prefer_final`.
 
     Example
     -------
@@ -81,8 +82,12 @@ class PrunedOptimizer:
         pruner.manage(modules)
         if checkpointer is not None:
             from leanbrain.pruning.attach import register
+            from leanbrain.pruning.final_checkpoints import prefer_final
 
             register(pruner, checkpointer)
+            # The recipe evaluates its best checkpoint: while sparsity rises
+            # that is an early one.
+            prefer_final(pruner, checkpointer)
 
     def __call__(self, parameters: Iterable[Any]) -> torch.optim.Optimizer:
         """Builds the optimizer over the parameters that SpeechBrain gives."""
