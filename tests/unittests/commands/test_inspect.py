@@ -125,7 +125,7 @@ def test_what_could_not_be_built_is_told(recipe, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--set", "sise=3"], "error: `key of the recipe` must be one of"),
+        (["--set", "sizex=3"], "error: `key of the recipe` must be one of"),
         (["--set", "size"], "error: `--set` must be key=value, got 'size'."),
         (["--set", "size=3", "--set", "size=4"], "got 'size' twice."),
         (["--set", "size=[3"], "error: `--set` must have a value in YAML"),

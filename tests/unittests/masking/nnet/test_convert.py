@@ -376,7 +376,7 @@ def test_converting_twice_is_refused():
 
 @pytest.mark.parametrize("wrap", [nn.DataParallel, torch.compile])
 def test_a_wrapped_model_is_refused(wrap):
-    with pytest.raises(UserError, match="must be converted before it is wrapp"):
+    with pytest.raises(UserError, match="must be converted before it is"):
         convert({"asr": nn.Sequential(wrap(nn.Linear(3, 3)))})
 
 
