@@ -120,6 +120,21 @@ def reading(found: Findings) -> str:
 
 def _best(found: Findings, rivals: Sequence[Versus]) -> str:
     """Says where the reference has the lowest error of the sparse methods."""
+    text = (
+        f"{found.reference} has the lowest mean CER of all sparse methods "
+        f"{_where(rivals)}."
+    )
+    cheap = [x for x in rivals if _costs_no_more(found, x)]
+    if cheap and len(cheap) < len(rivals):
+        text += (
+            f" Among those that take no more steps in all it has it "
+            f"{_where(cheap)}."
+        )
+    return text
+
+
+def _where(rivals: Sequence[Versus]) -> str:
+    """Lists where the reference is best, and who is best elsewhere."""
     won: list[str] = []
     lost: dict[str, list[str]] = {}
     for sparsity in dict.fromkeys(x.point.sparsity for x in rivals):
@@ -131,11 +146,15 @@ def _best(found: Findings, rivals: Sequence[Versus]) -> str:
             place = lost.setdefault(name, [])
         place.append(percent(sparsity))
     others = [f"{name} at {listed(x)}" for name, x in lost.items()]
-    where = f"at {listed(won)}" if won else "at no sparsity"
-    return (
-        f"{found.reference} has the lowest mean CER of all sparse methods "
-        f"{'; '.join([where, *others])}."
-    )
+    where = f"at {listed(won)}" if won else "nowhere"
+    return "; ".join([where, *others])
+
+
+def _costs_no_more(found: Findings, versus: Versus) -> bool:
+    """Whether a rival takes at most as many steps as the reference."""
+    mine = found.steps_of(versus.point)
+    other = found.steps_of(versus.other)
+    return mine is not None and other is not None and other <= mine
 
 
 def _gap(versus: Versus) -> float:

@@ -180,8 +180,21 @@ def test_a_reference_that_never_wins_is_told(kept):
     found = analyse(kept, "fixed_pathways", draws=50)
     text = words.verdict(found)
     assert text.startswith("fixed_pathways has the lowest mean CER of all")
-    assert "of all sparse methods at no sparsity; " in text
+    assert "of all sparse methods nowhere; " in text
     assert "adaptive has it at 70 %" in text
+
+
+def test_winners_that_take_more_steps_are_told_apart():
+    """The best of all costs more; the best at equal cost is another."""
+    rates = {"adaptive": (0.3, 1), "lap": (0.4, 1), "lsp": (0.2, 5)}
+    methods = {
+        name: ((None, rate, None), runs, None)
+        for name, (rate, runs) in rates.items()
+    }
+    found = analyse(fake_kept.make(methods), draws=20)
+    text = words.verdict(found)
+    assert "of all sparse methods nowhere; lsp has it at 80 %. " in text
+    assert "take no more steps in all it has it at 80 %. " in text
 
 
 def test_steps_are_compared(found):
