@@ -88,6 +88,7 @@ class _RNN(MaskAware, nn.RNN):
     """`nn.RNN`, aware of pathways."""
 
     def row_spec(self) -> RowSpec:
+        """Where it has rows, by its `batch_first`."""
         return _sequence(self)
 
 
@@ -95,6 +96,7 @@ class _LSTM(MaskAware, nn.LSTM):
     """`nn.LSTM`, aware of pathways."""
 
     def row_spec(self) -> RowSpec:
+        """Where it has rows, by its `batch_first`."""
         return _sequence(self)
 
 
@@ -102,6 +104,7 @@ class _GRU(MaskAware, nn.GRU):
     """`nn.GRU`, aware of pathways."""
 
     def row_spec(self) -> RowSpec:
+        """Where it has rows, by its `batch_first`."""
         return _sequence(self)
 
 
@@ -109,6 +112,7 @@ class _MultiheadAttention(MaskAware, nn.MultiheadAttention):
     """`nn.MultiheadAttention`, aware of pathways."""
 
     def row_spec(self) -> RowSpec:
+        """Where it has rows, by its `batch_first`."""
         batch = Rows(0 if self.batch_first else 1)
         inputs = dict.fromkeys(("query", "key", "value"), batch)
         return RowSpec(
@@ -133,6 +137,7 @@ class _TransformerEncoderLayer(MaskAware, nn.TransformerEncoderLayer):
     """As one layer: its fast path reads all weights past their `forward`."""
 
     def row_spec(self) -> RowSpec:
+        """Where it has rows, by its `batch_first`."""
         return _of_layer(self, "src")
 
 
@@ -140,4 +145,5 @@ class _TransformerDecoderLayer(MaskAware, nn.TransformerDecoderLayer):
     """`nn.TransformerDecoderLayer`, aware of pathways."""
 
     def row_spec(self) -> RowSpec:
+        """Where it has rows, by its `batch_first`."""
         return _of_layer(self, "tgt", "memory")
