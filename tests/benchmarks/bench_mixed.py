@@ -17,6 +17,7 @@ import sys
 import time
 
 import torch
+from bench_switch import spread
 from speechbrain.lobes.models.convolution import ConvolutionFrontEnd
 from speechbrain.lobes.models.transformer.TransformerASR import TransformerASR
 
@@ -125,6 +126,7 @@ def measure(args: argparse.Namespace) -> dict:
     first = {name: task() for name, task in tasks.items()}
     difference = (first["mixed"] - first["apart"]).abs().max()
     scale = first["apart"].abs().max()
+    masked = (first["mixed"] - first["dense"]).abs().max()
     seconds: dict[str, list[float]] = {name: [] for name in tasks}
     for _ in range(args.repeats):
         for name, task in tasks.items():
@@ -147,29 +149,17 @@ def measure(args: argparse.Namespace) -> dict:
         "sparsity": args.sparsity,
         "threads": args.threads,
         "seed": args.seed,
-        "ms": {n: spread([1e3 * s for s in v]) for n, v in seconds.items()},
-        "ratio_to_dense": {n: spread(v) for n, v in ratios.items()},
+        "ms": {n: spread([1e3 * s for s in v], 2) for n, v in seconds.items()},
+        "ratio_to_dense": {n: spread(v, 3) for n, v in ratios.items()},
         "target_ratio": TARGET_RATIO,
         "largest_difference_over_largest_output": worst,
         "target_difference": TARGET_DIFFERENCE,
+        "what_masks_change_over_largest_output": float(masked / scale),
         "reached": ratio <= TARGET_RATIO and worst <= TARGET_DIFFERENCE,
         "commit": commit(__file__),
         "versions": versions(),
         "host": host_facts(),
     }
-
-
-def spread(values: list[float]) -> dict[str, float]:
-    """Median, quartiles and extremes."""
-    low, middle, high = statistics.quantiles(values, n=4)
-    figures = {
-        "median": middle,
-        "quartile_low": low,
-        "quartile_high": high,
-        "min": min(values),
-        "max": max(values),
-    }
-    return {name: round(value, 3) for name, value in figures.items()}
 
 
 def main() -> int:
