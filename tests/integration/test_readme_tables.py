@@ -9,7 +9,7 @@ import pytest
 from leanbrain.checks import UserError
 from leanbrain.pruning.comparison.findings import analyse
 from leanbrain.pruning.comparison.rows import write_kept
-from leanbrain.pruning.comparison.words import verdict
+from leanbrain.pruning.comparison.words import details, verdict
 from leanbrain.text import markdown_text
 
 
@@ -85,7 +85,14 @@ def test_missing_results_are_named(tables, tmp_path, monkeypatch):
         tables.collect("mine", tmp_path)
 
 
-def test_tables_of_a_comparison(tables, fake, tmp_path, monkeypatch):
+def filled_with(tables, *marks):
+    text = "\n".join(f"<!-- table: {x} -->\n<!-- end -->" for x in marks)
+    return tables.filled(text)
+
+
+@pytest.fixture
+def kept(tables, fake, tmp_path, monkeypatch):
+    """Two methods at two sparsities, the second of them at the higher alone."""
     kept = fake.make(
         {"adaptive": ((0.3, None, None), 1, 0.6), "a|b": ((0.4,) * 3, 4, None)},
         ("en", "ru"),
@@ -94,25 +101,35 @@ def test_tables_of_a_comparison(tables, fake, tmp_path, monkeypatch):
     )
     monkeypatch.setattr(tables, "RESULTS", tmp_path)
     write_kept(kept, tmp_path)
-    marks = ("compare_mine", "verdicts_mine")
-    text = "\n".join(f"<!-- table: {x} -->\n<!-- end -->" for x in marks)
-    text = tables.filled(text)
+    return kept
+
+
+def test_a_grid_has_a_row_for_a_method(tables, kept):
+    text = filled_with(tables, "grid_mine")
     assert tables.filled(text) == text
     (row,) = [x for x in text.splitlines() if x.startswith("| adaptive ")]
     errors = [x["mean_cer"] for x in kept.rows if x["method"] == "adaptive"]
     sd = statistics.stdev(errors)
     assert f"| {statistics.mean(errors):.2f} ± {sd:.2f} |" in row
-    assert "| 1,260 |" in row and "| a\\|b " in text
+    assert " 1,260 |" in row and "| a\\|b " in text
     assert "commit 01234567.\n<!-- end -->" in text
+
+
+def test_the_words_and_tables_of_a_comparison(tables, kept):
+    marks = ("verdict", "details", "reading", "differences", "languages")
+    text = filled_with(tables, *(f"{x}_mine" for x in marks))
+    assert tables.filled(text) == text
     found = analyse(kept)
     assert markdown_text(verdict(found)) in text
     points = found.versus[-1].difference
     assert f"| {points.mean:+.2f} ({points.low:+.2f} to " in text
     assert "Brackets hold relative differences" in text
+    assert f"- {markdown_text(details(found)[0])}" in text
+    assert "\n| adaptive − a\\|b |" in text
 
 
 def test_a_comparison_without_results_is_named(tables, tmp_path, monkeypatch):
     monkeypatch.setattr(tables, "RESULTS", tmp_path)
-    for name in ("compare_other", "verdicts_other"):
+    for name in ("grid_other", "verdict_other"):
         with pytest.raises(UserError, match="got no file compare_other.json"):
-            tables.filled(f"<!-- table: {name} -->\n<!-- end -->")
+            filled_with(tables, name)

@@ -2,18 +2,20 @@
 """Keeps the figures of finished runs and writes them into the READMEs.
 
 To run this recipe, do the following:
-> python readme_tables.py --collect real results/MultilingualPrompts
+> python readme_tables.py --collect demo results/demo
 > python readme_tables.py
 
-The first form gathers every result.json below a folder into results/real.csv;
+The first form gathers every result.json below a folder into results/demo.csv;
 the second writes the tables of all kept results into the READMEs, between
 `<!-- table: NAME -->` and `<!-- end -->`. NAME is that of a CSV file, or
-`compare_NAME` or `verdicts_NAME`, from what compare.py keeps, or `plain_NAME`
-for a CSV file as it is.
+`plain_NAME` for a CSV file as it is, or one of what compare.py keeps:
+`verdict_NAME`, `details_NAME`, `reading_NAME`, `grid_NAME`,
+`differences_NAME`, `languages_NAME`.
 """
 
 import argparse
 import csv
+import functools
 import io
 import re
 import statistics
@@ -147,46 +149,64 @@ def table_of(name):
     return "\n".join([*lines, "", origin(rows)])
 
 
-def kept_of(name):
-    """What compare.py kept of a comparison."""
+def kept_path(name):
+    """Where compare.py keeps a comparison."""
     path = RESULTS / f"compare_{name}.json"
     if not path.is_file():
         raise UserError(f"A table needs its results, got no file {path.name}.")
-    return read_kept(path)
+    return path
 
 
-def compare_of(name):
-    """All results of a comparison: mean and spread over seeds."""
-    kept = kept_of(name)
-    groups = {}
-    for row in kept.rows:
-        groups.setdefault((row["sparsity"], row["method"]), []).append(row)
-    columns = ["mean_cer", *(f"cer_{x}" for x in kept.languages), "mean_wer"]
-    head = ["method", "sparsity", "seeds", "steps", "of all runs", "mean CER %"]
-    head += [f"CER {x}" for x in kept.languages] + ["mean WER %"]
-    lines = [head]
-    # Sorted by sparsity; methods stay in the order of the suite.
-    for sparsity, method in sorted(groups, key=lambda x: x[0]):
-        mine = groups[sparsity, method]
-        cells = [method, tables.percent(sparsity), str(len(mine))]
-        cells += [tables.count(mine[0][k]) for k in ("steps", "total_steps")]
-        cells += [spread(r.get(k) for r in mine) for k in columns]
-        lines.append(cells)
+@functools.cache
+def found_in(path):
+    """What a kept comparison found."""
+    return analyse(read_kept(path), bands=False)
+
+
+def verdict_of(found):
+    """Who wins by how much, in a paragraph."""
+    return markdown_text(words.verdict(found))
+
+
+def details_of(found):
+    """The same for each sparsity, what languages share, what to know."""
+    listed = [*words.details(found), *words.kinship(found), *words.notes(found)]
+    return "\n".join(f"- {markdown_text(x)}" for x in listed)
+
+
+def reading_of(found):
+    """How to read the numbers."""
+    return markdown_text(words.reading(found))
+
+
+def grid_of(found):
+    """Mean CER of every method at every sparsity."""
+    kept = found.kept
+    sparsities = sorted({x.sparsity for x in found.points})
+    lines = [["method", "steps of all runs"]]
+    lines[0] += [tables.percent(x) for x in sparsities]
+    for method in dict.fromkeys(x["method"] for x in kept.rows):
+        mine = {x.sparsity: x for x in found.points if x.method == method}
+        if not mine:
+            continue
+        steps = {x.average("total_steps"): None for x in mine.values()}
+        cells = [
+            spread(y["mean_cer"] for y in mine[x].rows) if x in mine else ""
+            for x in sparsities
+        ]
+        lines.append([method, tables.listed([*map(tables.count, steps)])])
+        lines[-1] += cells
     return f"{markdown_table(lines)}\n\n{origin(kept.rows)}"
 
 
-def verdicts_of(name):
-    """Who wins by how much, in words and as a table of paired differences."""
-    found = analyse(kept_of(name), bands=False)
-    listed = [*words.details(found), *words.kinship(found), *words.notes(found)]
-    return "\n\n".join(
-        [
-            markdown_text(words.verdict(found)),
-            "\n".join(f"- {markdown_text(x)}" for x in listed),
-            markdown_text(words.reading(found)),
-            markdown_table(tables.differences(found)),
-        ]
-    )
+def differences_of(found):
+    """Paired differences with their intervals."""
+    return markdown_table(tables.differences(found))
+
+
+def languages_of(found):
+    """Errors of every language."""
+    return markdown_table(tables.by_language(found))
 
 
 def plain_of(name):
@@ -209,13 +229,24 @@ def origin(rows):
     )
 
 
-KINDS = {"compare": compare_of, "verdicts": verdicts_of, "plain": plain_of}
+KINDS = {
+    "verdict": verdict_of,
+    "details": details_of,
+    "reading": reading_of,
+    "grid": grid_of,
+    "differences": differences_of,
+    "languages": languages_of,
+}
 
 
 def made(name):
     """A table by the name in its mark."""
     kind, _, rest = name.partition("_")
-    return KINDS[kind](rest) if kind in KINDS and rest else table_of(name)
+    if kind == "plain" and rest:
+        return plain_of(rest)
+    if kind in KINDS and rest:
+        return KINDS[kind](found_in(kept_path(rest)))
+    return table_of(name)
 
 
 def filled(text):
