@@ -1,6 +1,8 @@
 """A toy Brain with every kind of weight that masks must cover."""
 
+import importlib.util
 from functools import partial
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -187,3 +189,37 @@ def toy():
         ready=ready,
         step=step,
     )
+
+
+@pytest.fixture(scope="session")
+def run_script():
+    """Runs a script with arguments; answers as subprocess.run does."""
+    path = Path(__file__).with_name("preloaded.py")
+    spec = importlib.util.spec_from_file_location("preloaded", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    preloaded = module.Preloaded()
+    yield preloaded.run
+    preloaded.close()
+
+
+def check_equal(a, b, where=""):
+    assert type(a) is type(b), where
+    if torch.is_tensor(a):
+        assert torch.equal(a, b), where
+    elif isinstance(a, dict):
+        assert a.keys() == b.keys(), where
+        for key in a:
+            check_equal(a[key], b[key], f"{where}/{key}")
+    elif isinstance(a, list | tuple):
+        assert len(a) == len(b), where
+        for i, (x, y) in enumerate(zip(a, b, strict=True)):
+            check_equal(x, y, f"{where}/{i}")
+    else:
+        assert a == b, where
+
+
+@pytest.fixture(scope="session")
+def assert_equal():
+    """Asserts that two states are the same, bit for bit."""
+    return check_equal
