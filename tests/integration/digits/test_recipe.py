@@ -104,7 +104,7 @@ def test_all_front_ends_have_a_classifier_of_the_same_size(trained):
 
 
 def test_kill_9_and_the_same_command_again(
-    run, recipe, corpus, trained, tmp_path
+    run, recipe, corpus, trained, tmp_path, assert_equal
 ):
     name, straight = trained
     out = tmp_path / "run"
