@@ -11,14 +11,18 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 OUT = HERE.parents[1] / "results" / "bench"
+SKIPPED = 77  # a script lacks something and has said what
 
 
 def run(script):
-    """Runs a script; returns its figures, or None if it failed."""
+    """Runs a script; returns its figures, {} if it skipped, None if failed."""
     out = OUT / f"{script.stem}.json"
     command = [sys.executable, str(script), "--json", str(out)]
     print(f"== {script.name}", flush=True)
-    if subprocess.run(command).returncode not in (0, 1):
+    code = subprocess.run(command).returncode
+    if code == SKIPPED:
+        return {}
+    if code not in (0, 1):
         return None
     return json.loads(out.read_text(encoding="utf-8"))
 
