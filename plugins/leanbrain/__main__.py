@@ -9,6 +9,7 @@ from importlib import import_module
 from types import ModuleType
 
 from leanbrain import __version__, user_errors
+from leanbrain.commands.parser import Parser
 
 __all__ = ["main"]
 
@@ -44,27 +45,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     """What stands before a command, and the list of commands."""
     listed = "\n".join(f"  {name:10}{text}" for name, text in COMMANDS.items())
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="leanbrain",
+        usage="leanbrain <command> ...",
         description="Lean models, training and features for SpeechBrain.",
         epilog=f"commands:\n{listed}\n\n"
         "`leanbrain <command> --help` says more.",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
         "--version", action="version", version=f"%(prog)s {__version__}"
     )
-    parser.add_argument("command", choices=COMMANDS, metavar="command")
+    parser.add_argument(
+        "command", choices=COMMANDS, metavar="command", help=argparse.SUPPRESS
+    )
     return parser
 
 
 def _parser_of(name: str, command: ModuleType) -> argparse.ArgumentParser:
     """The parser of a command's own options."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog=f"leanbrain {name}",
         description=command.__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,  # a recipe may have a key of that name
     )
     command.add_arguments(parser)
     return parser

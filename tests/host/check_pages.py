@@ -1,12 +1,13 @@
 """Whether the diffs of docs/prune_your_recipe fit SpeechBrain and prune.
 
 SPEECHBRAIN_REPO=<a clone of speechbrain> python tests/host/check_pages.py
-[page ...]
+[page ...] [--json tests/host/results/pages.json]
+[--markdown docs/prune_your_recipe/README.md]
 
 Applies each page's diff to a copy of the recipe's YAML, builds its modules,
 small as in families.py, and its optimizer from the result, and steps until the
-masks are final, on random gradients: no data, no download. Prints a table in
-Markdown; exits with 1 if a page failed.
+masks are final, on random gradients: no data, no download. Prints the rows of
+a table; exits with 1 if a page failed.
 """
 
 from __future__ import annotations
@@ -23,13 +24,23 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent))
 
 from families import FAMILIES
+from kept_table import clone, keep, line, read_options
+from try_families import chosen, prepare
+
+from leanbrain import import_speechbrain, user_errors
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = ROOT / "docs" / "prune_your_recipe"
 LIMIT = 10  # changed lines
-HEAD = (
-    "| page | recipe | lines changed | targets | weights | sparsity "
-    "| result |\n|---|---|---|---|---|---|---|"
+PRUNED = "pruned"
+COLUMNS = (
+    "page",
+    "recipe",
+    "lines changed",
+    "targets",
+    "weights",
+    "sparsity",
+    "result",
 )
 # Where a recipe gives an optimizer less than all of its modules.
 OWNED = {"wav2vec_opt_class": ["wav2vec2"]}
@@ -192,40 +203,28 @@ def _load(file: Path, overrides: dict[str, Any], keys: list[str]) -> Any:
         return load_hyperpyyaml(stream_of(part, file))
 
 
-def row(page: Path, repo: Path, folder: Path) -> tuple[str, bool]:
-    """Checks a page; its row of the table, and whether it is right."""
+def row(page: Path, repo: Path, folder: Path) -> dict[str, str]:
+    """Checks a page; its row of the table: title of a column -> cell."""
     named, changed = "-", "-"
     try:
         (diff,) = read_diffs(page.read_text(encoding="utf-8"))
         named, changed = f"`{diff.path}`", str(diff.changed)
         if diff.changed > LIMIT:
             raise ValueError(f"at most {LIMIT} lines may change")
-        cells, result = prune_by(diff, repo, folder), "pruned"
+        cells, result = prune_by(diff, repo, folder), PRUNED
     except Exception as error:
         said = " ".join(str(error).split()).replace("|", "/")[:160]
         cells, result = ["-"] * 3, f"failed: {type(error).__name__}: {said}"
-    line = " | ".join([page.name, named, changed, *cells, result])
-    return f"| {line} |", result == "pruned"
+    cells = [page.name, named, changed, *cells, result]
+    return dict(zip(COLUMNS, cells, strict=True))
 
 
-def main(wanted: list[str]) -> int:
+def main(words: list[str] | None = None) -> int:
     """Checks all pages, or those whose names contain a given word."""
-    named = os.environ.get("SPEECHBRAIN_REPO")
-    if not named or not Path(named, "recipes").is_dir():
-        print(
-            "SPEECHBRAIN_REPO must be a clone of speechbrain, got "
-            f"{named or 'nothing'}.",
-            file=sys.stderr,
-        )
-        return 2
-    from leanbrain import import_speechbrain
-
+    options = read_options(__doc__, words)
+    repo = clone()
     import_speechbrain()
-    from try_families import prepare
-
-    repo = Path(named).resolve()
-    print(HEAD, flush=True)
-    failed = 0
+    rows = []
     before = Path.cwd()
     with TemporaryDirectory() as name:
         folder = Path(name)
@@ -233,16 +232,17 @@ def main(wanted: list[str]) -> int:
         os.chdir(folder)  # where the small models are looked for
         try:
             for page in sorted(PAGES.glob("*.md")):
-                chosen = not wanted or any(w in page.name for w in wanted)
-                if page.name == "README.md" or not chosen:
-                    continue
-                line, right = row(page, repo, folder)
-                failed += not right
-                print(line, flush=True)
+                if page.name != "README.md" and chosen(
+                    page.name, options.names
+                ):
+                    rows.append(row(page, repo, folder))
+                    print(line(list(rows[-1].values())), flush=True)
         finally:
             os.chdir(before)
-    return int(failed > 0)
+    keep(options, "pages", rows, repo)
+    return int(any(row["result"] != PRUNED for row in rows))
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    with user_errors():
+        sys.exit(main())

@@ -54,16 +54,16 @@ def table(result: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def paste(page: Path, text: str) -> None:
+def paste(page: Path, text: str, mark: str = "convert") -> None:
     """Puts text between the marks of a page."""
-    pattern = r"(<!-- convert -->\n).*?(<!-- end -->)"
+    pattern = rf"(<!-- {mark} -->\n).*?(<!-- end -->)"
     old = page.read_text(encoding="utf-8")
     new, found = re.subn(
         pattern, lambda m: f"{m[1]}{text}\n{m[2]}", old, flags=re.S
     )
     if found != 1:
         raise UserError(
-            f"{page} must have `<!-- convert -->` once and `<!-- end -->` "
+            f"{page} must have `<!-- {mark} -->` once and `<!-- end -->` "
             f"behind it, got {found} of them."
         )
     write_text(page, new)

@@ -8,6 +8,7 @@ import pkgutil
 import sys
 
 import pytest
+from torch.nn.modules.module import register_module_forward_pre_hook
 
 LAYERS = "leanbrain.masking.nnet"
 
@@ -82,6 +83,31 @@ def restore(places):
         setattr(module, name, stock)
 
 
+def watch(pairs, ran):
+    """Notes which of our layers run, in all models.
+
+    Arguments
+    ---------
+    pairs : dict
+        As `counterparts` returns it.
+    ran : set
+        Gets their keys in `pairs`.
+
+    Returns
+    -------
+    handle
+        Its `remove` ends it.
+    """
+    names = {layer: name for name, (_, layer) in pairs.items()}
+
+    def note(module, _):
+        for layer in type(module).__mro__:  # those that derive from ours too
+            if layer in names:
+                ran.add(names[layer])
+
+    return register_module_forward_pre_hook(note)
+
+
 def pytest_configure(config):
     """Patches before any test is imported; a run without any is refused."""
     try:
@@ -90,12 +116,23 @@ def pytest_configure(config):
         raise pytest.UsageError(f"host_layers: {error}") from None
     if not patch(pairs):
         raise pytest.UsageError(f"host_layers: no layer in {LAYERS} to patch")
-    config.host_layers = pairs
+    config.host_layers, config.host_layers_ran = pairs, set()
+    watch(pairs, config.host_layers_ran)
 
 
 def pytest_terminal_summary(terminalreporter, config):
-    """How many were patched, and which."""
-    names = ", ".join(config.host_layers)
+    """How many were patched, which ran in the tests and which did not."""
+    ran = config.host_layers_ran
+    left = ", ".join(sorted(set(config.host_layers) - ran)) or "none"
     terminalreporter.write_line(
-        f"host_layers: {len(config.host_layers)} classes patched: {names}"
+        f"host_layers: {len(config.host_layers)} classes patched, {len(ran)} "
+        f"of them ran: {', '.join(sorted(ran)) or 'none'}; did not: {left}"
     )
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session):
+    """A run without any of our layers proves nothing."""
+    ran = session.testscollected and not session.config.option.collectonly
+    if ran and not session.config.host_layers_ran:
+        session.exitstatus = pytest.ExitCode.USAGE_ERROR

@@ -37,24 +37,17 @@ def attach_to_every_fit(brain_class, sparsity):
         *args,
         **kwargs,
     ):
-        if not hasattr(self, "host_pruner"):
-            train_set = loader_of(self, train_set, train_loader_kwargs)
-            self.host_pruner = pruner_for(
-                self, epoch_counter, train_set, sparsity
-            )
-            pruners.append(self.host_pruner)
-            attached = self.fit  # which calls this function once more
-        else:
-            attached = partial(fit, self)
-        attached(
-            epoch_counter,
-            train_set,
-            valid_set,
-            progressbar,
-            train_loader_kwargs,
-            *args,
-            **kwargs,
-        )
+        given = (valid_set, progressbar, train_loader_kwargs, *args)
+        if hasattr(self, "host_pruner"):
+            fit(self, epoch_counter, train_set, *given, **kwargs)
+            return
+        train_set = loader_of(self, train_set, train_loader_kwargs)
+        pruner = pruner_for(self, epoch_counter, train_set, sparsity)
+        self.host_pruner = pruner
+        pruners.append(pruner)
+        # What is attached calls this function once more.
+        self.fit(epoch_counter, train_set, *given, **kwargs)
+        check_pruned(pruner, sparsity)
 
     def put_back():
         brain_class.fit = fit
@@ -86,6 +79,26 @@ def pruner_for(brain, epoch_counter, loader, sparsity):
         interval=1,
     )
     return pruner.attach(brain)
+
+
+def check_pruned(pruner, sparsity):
+    """Fails the test whose Brain is not as sparse as it should be by now.
+
+    Arguments
+    ---------
+    pruner : AdaptivePruner
+        After the fit, with one pathway.
+    sparsity : float
+        What was to be reached, in every weight tensor.
+    """
+    assert pruner.frozen, f"masks must be final, got step {pruner.step}"
+    for target in pruner.targets:
+        mask = pruner.masks.get("all", target.name)
+        planned = sparsity * mask.numel()
+        removed = int((~mask).sum())
+        assert abs(removed - planned) <= 1, f"{target.name}: {removed} removed"
+        filled = int((target.parameter[~mask] != 0).sum())
+        assert not filled, f"{target.name}: {filled} zeros filled"
 
 
 def pytest_addoption(parser):

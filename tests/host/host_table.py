@@ -105,8 +105,13 @@ def read_known(path):
     known = {}
     for line in path.read_text(encoding="utf-8").splitlines():
         if line.strip() and not line.startswith("#"):
-            name, _, reason = line.partition(": ")
-            known[name.strip()] = reason.strip()
+            name, _, reason = (x.strip() for x in line.partition(": "))
+            if not (name and reason):
+                raise SystemExit(
+                    f"{path} must hold `<end of a test's name>: <reason>` in "
+                    f"every line, got {line!r}"
+                )
+            known[name] = reason
     return known
 
 
@@ -135,7 +140,7 @@ def notes(part, outcome, alone, known):
     bool
         Whether the part is as it must be.
     """
-    lines, good = [], outcome.ran
+    lines, good = [], True
     if not outcome.ran:
         lines.append(f"{part.name}: no test ran")
     for name in outcome.failed:
@@ -149,7 +154,7 @@ def notes(part, outcome, alone, known):
         lines.append(f"{part.name} failed: {name} ({told})")
     for name, reason in outcome.skipped.items():
         lines.append(f"{part.name} skipped: {name} ({reason})")
-    return lines, good or not part.must_pass
+    return lines, outcome.ran and (good or not part.must_pass)
 
 
 def table(outcomes):

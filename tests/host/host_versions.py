@@ -1,4 +1,4 @@
-"""Says what is tested; refuses a clone that hides the installed package.
+"""Says what is tested; refuses a clone that does not fit what is installed.
 
 Use: python host_versions.py <clone of SpeechBrain>
 """
@@ -31,6 +31,23 @@ def check_installed(module_file, clone):
         )
 
 
+def check_version(tests, package):
+    """Refuses tests of another minor version than the package's.
+
+    Arguments
+    ---------
+    tests : str
+        Version of the clone.
+    package : str
+        Version that is installed.
+    """
+    if tests.split(".")[:2] != package.split(".")[:2]:
+        raise SystemExit(
+            "error: `SPEECHBRAIN_REPO` must be of the installed version, "
+            f"{package}, or close to it, got {tests}."
+        )
+
+
 def main(clone):
     """One line with the versions of all."""
     import speechbrain
@@ -38,10 +55,11 @@ def main(clone):
     import leanbrain
 
     check_installed(speechbrain.__file__, clone)
+    tests, package = clone_version(clone), version("speechbrain")
+    check_version(tests, package)
     print(
-        f"SpeechBrain {version('speechbrain')} (its tests: "
-        f"{clone_version(clone)}), LeanBrain {leanbrain.__version__}, PyTorch "
-        f"{version('torch')}"
+        f"SpeechBrain {package} (its tests: {tests}), "
+        f"LeanBrain {leanbrain.__version__}, PyTorch {version('torch')}"
     )
 
 

@@ -1,12 +1,14 @@
 """Which families of stock recipes can be pruned without editing them.
 
 SPEECHBRAIN_REPO=<a clone of speechbrain> python tests/host/try_families.py
-[family ...]
+[family ...] [--json tests/host/results/families.json]
+[--markdown docs/prune_your_recipe/README.md]
 
 Runs each recipe's own train.py by `leanbrain run`, made small by overrides on
 its command line, on the clone's sample recordings, without a network: models
-that recipes download are replaced by random ones of the same class. Prints a
-table in Markdown.
+that recipes download are replaced by random ones of the same class. Prints the
+rows of a table; exits with 1 if a family failed. FAMILY_LOGS may name a folder
+for what the recipes print.
 """
 
 from __future__ import annotations
@@ -25,12 +27,21 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import tiny_models
 from families import FAMILIES, Family
+from kept_table import clone, keep, line, read_options
+
+from leanbrain import user_errors
 
 METHODS = Path(__file__).resolve().parents[2] / "hparams" / "pruning"
 LIMIT_S = 600  # of a recipe; on free cores they take less than a minute
-HEAD = (
-    "| family | recipe | targets | weights | lines changed | steps "
-    "| sparsity | result |\n|---|---|---|---|---|---|---|---|"
+COLUMNS = (
+    "family",
+    "recipe",
+    "targets",
+    "weights",
+    "lines changed",
+    "steps",
+    "sparsity",
+    "result",
 )
 SUMMARY = re.compile(
     r"leanbrain: Step (?P<step>\d+) of (?P<total>\d+): removed of "
@@ -53,8 +64,8 @@ class Tried:
         """Whether the recipe trained and tested to its end, pruned."""
         return self.code == 0 and SUMMARY.search(self.output) is not None
 
-    def row(self) -> str:
-        """The row in Markdown."""
+    def row(self) -> dict[str, str]:
+        """The row: title of a column -> cell."""
         found = SUMMARY.search(self.output)
         launcher = self.family.launcher
         through = f", through `{launcher}`" if launcher else ""
@@ -70,7 +81,7 @@ class Tried:
                 f"ran, {self.seconds:.0f} s{through}",
             ]
         names = [self.family.name, f"`{self.family.yaml}`"]
-        return f"| {' | '.join([*names, *cells])} |"
+        return dict(zip(COLUMNS, [*names, *cells], strict=True))
 
     def _why(self) -> str:
         """The last line that says what went wrong."""
@@ -127,35 +138,37 @@ def offline() -> dict[str, str]:
     }
 
 
-def main(wanted: list[str]) -> int:
+def main(words: list[str] | None = None) -> int:
     """Tries all families, or those whose names contain a given word."""
-    named = os.environ.get("SPEECHBRAIN_REPO")
-    if not named or not Path(named, "recipes").is_dir():
-        print(
-            "SPEECHBRAIN_REPO must be a clone of speechbrain, got "
-            f"{named or 'nothing'}.",
-            file=sys.stderr,
-        )
-        return 2
-    repo = Path(named).resolve()
-    failed = 0
-    print(HEAD, flush=True)
+    options = read_options(__doc__, words)
+    repo = clone()
+    tried = []
     with TemporaryDirectory() as name:
         folder = Path(name)
         prepare(repo, folder)
         for family in FAMILIES:
-            if wanted and not any(word in family.name for word in wanted):
-                continue
-            tried = attempt(family, repo, folder)
-            failed += not tried.ran
-            print(tried.row(), flush=True)
-            log = os.environ.get("FAMILY_LOGS")
-            if log:
-                file = Path(log) / f"{family.name.replace(' ', '_')}.txt"
-                file.parent.mkdir(parents=True, exist_ok=True)
-                file.write_text(tried.output, encoding="utf-8")
-    return int(failed > 0)
+            if chosen(family.name, options.names):
+                tried.append(attempt(family, repo, folder))
+                print(line(list(tried[-1].row().values())), flush=True)
+                log(tried[-1])
+    keep(options, "families", [one.row() for one in tried], repo)
+    return int(not all(one.ran for one in tried))
+
+
+def chosen(name: str, words: list[str]) -> bool:
+    """Whether a name contains one of the words, if there are any."""
+    return not words or any(word in name for word in words)
+
+
+def log(tried: Tried) -> None:
+    """Keeps what a recipe printed, if somebody wants it."""
+    folder = os.environ.get("FAMILY_LOGS")
+    if folder:
+        file = Path(folder) / f"{tried.family.name.replace(' ', '_')}.txt"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(tried.output, encoding="utf-8")
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    with user_errors():
+        sys.exit(main())

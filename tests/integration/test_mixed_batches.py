@@ -136,9 +136,30 @@ def test_masks_follow_a_pruner_that_shares_them(brain, masks):
     assert not torch.equal(before, after)
 
 
+def test_a_search_may_have_several_rows_for_each_utterance(brain, masks):
+    batch = make_batch()
+    forward = brain.modules.model.forward
+    rows = [i for i in range(len(LANGS)) for _ in range(3)]
+
+    def search(x):
+        """The best of three beams, which are alike here."""
+        return forward(forward(x)[rows])[::3]
+
+    brain.modules.eval()
+    brain.modules.model.forward = search
+    router = PathwayRouter(brain.modules, masks)
+    route_batches(router, brain, beams=True)
+    found = brain.evaluate_batch(batch, sb.Stage.TEST)
+    with router.through(LANGS):
+        wanted = forward(forward(batch.x))
+    torch.testing.assert_close(found, F.mse_loss(wanted, batch.y).detach())
+
+
 @pytest.mark.parametrize(
     ("batch", "words"),
     [
+        (Batch(x=torch.ones(2, 4, 6), lang=None), "list of str, got None"),
+        (Batch(x=torch.ones(1, 4, 6), lang="en"), "list of str, got 'en'"),
         (Batch(x=torch.ones(2, 4, 6)), "must have the item `lang`"),
         (make_batch(["en", "ru"]), "one of en, fr; got 'ru'"),
         (make_batch(["en"] * 3 + ["fr"]), ""),

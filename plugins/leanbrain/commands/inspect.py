@@ -26,11 +26,14 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from leanbrain.checks import UserError, check_int
+from leanbrain.checks import UserError
+from leanbrain.commands.method_file import HELP, find_method
+from leanbrain.commands.parser import Once
 from leanbrain.commands.settings import read_settings
 
 if TYPE_CHECKING:
     from leanbrain.pruning.inspection import DryRun, Row
+    from leanbrain.pruning.pruner import AdaptivePruner
     from leanbrain.recipes.building import BuiltModules
 
 __all__ = ["add_arguments", "main"]
@@ -45,17 +48,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="extend",
         default=[],
         metavar="KEY=VALUE",
-        help="another value for a key of the recipe",
+        help="other values for keys of the recipe",
     )
     parser.add_argument(
         "--include",
         nargs="+",
+        action="extend",
         metavar="PATTERN",
         help="names of weights to mask, such as 'enc.*'; default: all",
     )
     parser.add_argument(
         "--exclude",
         nargs="*",
+        action="extend",
         metavar="PATTERN",
         help="names to leave out; default: output layers by their usual names",
     )
@@ -64,26 +69,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
     group = parser.add_argument_group("dry run")
-    group.add_argument("--pruning", metavar="YAML", help="a method's file")
+    group.add_argument("--pruning", metavar="YAML", action=Once, help=HELP)
     group.add_argument(
         "--pruning_set",
         nargs="+",
         action="extend",
         default=[],
         metavar="KEY=VALUE",
-        help="another value for a key of the method",
+        help="other values for keys of the method; `leanbrain run` calls it "
+        "--set, too",
     )
     group.add_argument(
         "--total_steps",
         type=int,
         default=10_000,
+        metavar="N",
         help="optimizer steps of the run (default: %(default)s)",
     )
     group.add_argument(
         "--pathways",
         nargs="+",
-        default=["all"],
-        help="names of the sub-networks (default: one, all)",
+        action="extend",
+        metavar="NAME",
+        help="names of the sub-networks (default: one)",
     )
 
 
@@ -117,7 +125,10 @@ def main(options: argparse.Namespace) -> int:
 
     built = build_modules(options.yaml, settings)
     _demand_some(options.yaml, built)
-    chosen = _patterns(options, pruner)
+    if pruner is None:
+        chosen = (options.include or ("*",), options.exclude, None)
+    else:
+        chosen = (pruner.include, pruner.exclude, pruner.groups)
     rows = inspect_targets(built.modules, *chosen)
     targets = select_targets(built.modules, *chosen)
     lost = cover(built.modules, targets).lost
@@ -130,28 +141,18 @@ def main(options: argparse.Namespace) -> int:
     return 0
 
 
-def _pruner(options: argparse.Namespace) -> Any:
-    """Builds the method's pruner."""
-    from leanbrain.pruning.methods import load_method
+def _pruner(options: argparse.Namespace) -> AdaptivePruner:
+    """Builds the method's pruner; patterns that are typed go before its own."""
+    from leanbrain.pruning.request import PruningRequest
 
-    check_int("total_steps", options.total_steps, low=1)
-    own = read_settings(options.pruning_set, "--pruning_set")
-    common = {
-        "total_steps": options.total_steps,
-        "pathways": options.pathways,
-    }
-    return load_method(options.pruning, **{**common, **own})["pruner"]
-
-
-def _patterns(options: argparse.Namespace, pruner: Any) -> tuple[Any, Any, Any]:
-    """Include, exclude and groups: those typed go before the method's."""
-    include = ("*",) if pruner is None else pruner.include
-    exclude = None if pruner is None else pruner.exclude
-    if options.include is not None:
-        include = options.include
-    if options.exclude is not None:
-        exclude = options.exclude
-    return include, exclude, None if pruner is None else pruner.groups
+    request = PruningRequest(
+        find_method(options.pruning),
+        read_settings(options.pruning_set, "--pruning_set"),
+        pathways=options.pathways or ("all",),
+        include=options.include,
+        exclude=options.exclude,
+    )
+    return request.build(options.total_steps)
 
 
 def _demand_some(file: str, built: BuiltModules) -> None:

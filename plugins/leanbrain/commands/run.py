@@ -1,4 +1,16 @@
-"""`leanbrain run`: an untouched training script of SpeechBrain, pruned."""
+"""Runs a training script of SpeechBrain as it is and prunes the Brain it fits.
+
+  leanbrain run train.py hparams/train.yaml \\
+      --pruning hparams/pruning/one_shot.yaml --set sparsity=0.8 \\
+      --data_folder /data --number_of_epochs 20
+
+  torchrun --nproc_per_node=4 -m leanbrain run train.py hparams/train.yaml \\
+      --pruning hparams/pruning/adaptive.yaml --pathways en fr -- --debug
+
+What is not an option of this command goes to the script, and so does
+everything after `--`. The same command continues a run that was interrupted.
+What a method would do to the model, `leanbrain inspect` says beforehand.
+"""
 
 from __future__ import annotations
 
@@ -10,27 +22,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from leanbrain.checks import UserError
+from leanbrain.commands.method_file import HELP, find_method
+from leanbrain.commands.parser import Once, Parser
+from leanbrain.commands.script_errors import what_script_lacks
 from leanbrain.commands.settings import read_settings
 
 if TYPE_CHECKING:
     from leanbrain.pruning.request import PruningRequest
 
 __all__ = ["add_arguments", "main"]
-
-DESCRIPTION = """\
-Runs a training script of SpeechBrain as it is and prunes the Brain it fits.
-
-  leanbrain run train.py hparams/train.yaml \\
-      --pruning hparams/pruning/one_shot.yaml --set sparsity=0.8 \\
-      --data_folder /data --number_of_epochs 20
-
-  torchrun --nproc_per_node=4 -m leanbrain run train.py hparams/train.yaml \\
-      --pruning hparams/pruning/adaptive.yaml --pathways en fr -- --debug
-
-What is not an option of this command goes to the script, and so does
-everything after `--`. The same command continues a run that was interrupted.
-"""
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's arguments to its parser.
@@ -40,9 +40,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser : argparse.ArgumentParser
         Of this command alone.
     """
-    parser.description = DESCRIPTION
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.allow_abbrev = False
     parser.add_argument("script", help="the recipe's train.py")
     parser.add_argument("yaml", help="the recipe's hyper-parameters")
     _add_options(parser)
@@ -98,17 +95,19 @@ def main(options: argparse.Namespace) -> int:
 def _add_options(parser: argparse.ArgumentParser) -> None:
     """Adds what may stand before or after the script and its YAML."""
     add = parser.add_argument
-    add("--pruning", metavar="YAML", help="a file of hparams/pruning")
+    add("--pruning", metavar="YAML", action=Once, help=HELP)
     add(
         "--set",
+        "--pruning_set",
         nargs="+",
         action="extend",
         metavar="KEY=VALUE",
-        help="other values for keys of the pruning file",
+        help="other values for keys of the method",
     )
     add(
         "--pathways",
         nargs="+",
+        action="extend",
         metavar="NAME",
         help="names of the sub-networks (default: one)",
     )
@@ -117,13 +116,20 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         metavar="KEY",
         help="item of a batch that names its pathway (default: lang)",
     )
-    for name in ("include", "exclude"):
-        add(
-            f"--{name}",
-            nargs="+",
-            metavar="PATTERN",
-            help=f"parameters to {name}, as in 'encoder.*'",
-        )
+    add(
+        "--include",
+        nargs="+",
+        action="extend",
+        metavar="PATTERN",
+        help="names of weights to mask, such as 'enc.*'; default: all",
+    )
+    add(
+        "--exclude",
+        nargs="*",
+        action="extend",
+        metavar="PATTERN",
+        help="names to leave out; default: output layers by their usual names",
+    )
     add(
         "--brain",
         metavar="CLASS",
@@ -141,9 +147,7 @@ def _split(options: argparse.Namespace) -> tuple[argparse.Namespace, list[str]]:
     """Parts this command's options from those of the script."""
     rest = list(options.overrides)
     cut = rest.index("--") if "--" in rest else len(rest)
-    parser = argparse.ArgumentParser(
-        prog="leanbrain run", add_help=False, allow_abbrev=False
-    )
+    parser = Parser(prog="leanbrain run", add_help=False)
     _add_options(parser)
     parser.set_defaults(**vars(options))
     own, others = parser.parse_known_args(rest[:cut])
@@ -156,6 +160,7 @@ def _request(own: argparse.Namespace) -> PruningRequest:
         raise UserError(
             "`--pruning` must name a file of hparams/pruning, got none."
         )
+    settings = read_settings(own.set or [])
     from leanbrain.pruning.request import PruningRequest
 
     given = {
@@ -167,8 +172,8 @@ def _request(own: argparse.Namespace) -> PruningRequest:
         "total_steps": own.total_steps,
     }
     return PruningRequest(
-        own.pruning,
-        read_settings(own.set or []),
+        find_method(own.pruning),
+        settings,
         **{key: value for key, value in given.items() if value is not None},
     )
 
@@ -183,16 +188,11 @@ def _run(script: Path, arguments: list[str]) -> None:
     except SystemExit as end:
         if end.code not in (None, 0):
             raise
-    except (KeyError, AttributeError) as error:
-        # Scripts read the YAML as a dict or as attributes of `hparams`.
-        of_dict = isinstance(error, KeyError) and error.args
-        key = error.args[0] if of_dict else getattr(error, "name", None)
-        if isinstance(key, str) and key.endswith("opt_class"):
-            raise UserError(
-                f"The recipe {arguments[0]} must have the key `{key}`, the "
-                "optimizer of its training, got none."
-            ) from error
-        raise
+    except (AttributeError, KeyError, ValueError) as error:
+        sentence = what_script_lacks(error, arguments[0])
+        if sentence is None:
+            raise
+        raise UserError(sentence) from error
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Finds modules that read the weights of a part past the part's `forward`."""
+"""Finds weights that are used, or made, past the `forward` of a layer."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import nn
 
-__all__ = ["weights_read_directly"]
+__all__ = ["weights_made_by_hooks", "weights_read_directly"]
 
 # What is asked of a weight without computing with it.
 _HARMLESS = {"device", "dtype", "shape", "size", "requires_grad", "ndim"}
@@ -51,6 +51,35 @@ def weights_read_directly(module: nn.Module) -> dict[int, str]:
             if path in own:
                 found[own[path]] = path
     return found
+
+
+def weights_made_by_hooks(layer: nn.Module) -> dict[int, str]:
+    """Finds the parameters of which hooks make a weight before `forward`.
+
+    As `torch.nn.utils.spectral_norm` and `torch.nn.utils.prune` do; hooks of
+    a layer's parts run within its `forward`, those of `weight_norm` are known.
+
+    Arguments
+    ---------
+    layer : nn.Module
+        The layer.
+
+    Returns
+    -------
+    dict
+        id of a parameter -> the weight that is made.
+
+    Example
+    -------
+    >>> layer = nn.utils.spectral_norm(nn.Linear(2, 2))
+    >>> list(weights_made_by_hooks(layer).values())
+    ['weight']
+    """
+    return {
+        id(parameter): name.removesuffix("_orig")
+        for name, parameter in layer.named_parameters(recurse=False)
+        if name.endswith("_orig") and layer._forward_pre_hooks
+    }
 
 
 @cache

@@ -49,9 +49,9 @@ class MaskedWeights:
     Without gradients the products are kept until weights or masks change:
     one copy of the layer's weights for every pathway that is in use. Weights
     are seen to change by autograd's version counter and the address of their
-    memory; writes that neither tells (`.data` in place, fused optimizers)
-    need `forget`. Where gradients are wanted the product is made anew, as
-    each has a graph of its own.
+    memory; writes that neither tells (`.data` in place, fused optimizers, any
+    to parameters made in inference mode) need `forget`. Where gradients are
+    wanted the product is made anew, as each has a graph of its own.
 
     Arguments
     ---------
@@ -66,15 +66,19 @@ class MaskedWeights:
         self._version = -1
         self._keys: dict[str, Hashable] = {}
         self._bits: dict[Hashable, list[torch.Tensor]] = {}
-        self._kept: dict[Hashable, tuple[Any, list[torch.Tensor]]] = {}
+        self._kept: dict[Hashable, _Kept] = {}
 
     def key(self, pathway: str) -> Hashable:
         """What tells masks apart: pathways with equal masks share it."""
         if self._version != self.masks.version:
             self.forget()
         if pathway not in self._keys:
-            packed = [self.masks.packed(pathway, p.name) for p in self.places]
-            self._keys[pathway] = self._key_of(packed)
+            self._keys[pathway] = self._key_of(
+                [
+                    self.masks.packed(pathway, p.name).to(p.parameter.device)
+                    for p in self.places
+                ]
+            )
         return self._keys[pathway]
 
     def forget(self) -> None:
@@ -103,18 +107,23 @@ class MaskedWeights:
         weights = [place.parameter for place in self.places]
         if torch.is_grad_enabled() and any(w.requires_grad for w in weights):
             return self._masked(weights, bits)
-        state = [(w._version, w.data_ptr(), w.dtype) for w in weights]
         kept = self._kept.get(key)
-        if kept is None or kept[0] != state:
-            with torch.no_grad():
-                kept = (state, self._masked(weights, bits))
+        if kept is not None and not kept.is_of(weights):
+            self._kept.clear()
+            kept = None
+        if kept is None:
+            # What is made in inference mode could not be used out of it.
+            with torch.inference_mode(False), torch.no_grad():
+                kept = _Kept(weights, self._masked(weights, bits))
             self._kept[key] = kept
-        return kept[1]
+        return kept.masked
 
     def _key_of(self, packed: list[torch.Tensor]) -> Hashable:
         """Finds masks that are the same, or keeps new ones."""
         for key, bits in self._bits.items():
-            if bits and all(map(torch.equal, bits, packed)):
+            # The model may have been moved since.
+            moved = [y.to(x.device) for x, y in zip(bits, packed, strict=False)]
+            if bits and all(map(torch.equal, bits, moved)):
                 return key
         full = sum(map(count_bits, packed)) == sum(
             place.parameter.numel() for place in self.places
@@ -131,6 +140,30 @@ class MaskedWeights:
             w.masked_fill(~unpack(b.to(w.device), w.shape), 0.0)
             for w, b in zip(weights, bits, strict=True)
         ]
+
+
+class _Kept:
+    """Masked weights, and by what later writes to the weights can be told."""
+
+    def __init__(
+        self, weights: list[torch.Tensor], masked: list[torch.Tensor]
+    ) -> None:
+        self.masked = masked
+        # Held: memory that was freed could become that of other values.
+        self._memory = [w.detach() for w in weights]
+        self._versions = [_version(w) for w in weights]
+
+    def is_of(self, weights: list[torch.Tensor]) -> bool:
+        """Says whether the weights are as they were."""
+        return self._versions == [_version(w) for w in weights] and all(
+            old.data_ptr() == new.data_ptr() and old.dtype == new.dtype
+            for old, new in zip(self._memory, weights, strict=True)
+        )
+
+
+def _version(weight: torch.Tensor) -> int:
+    """Counts writes; parameters made in inference mode do not tell them."""
+    return -1 if weight.is_inference() else weight._version
 
 
 @contextmanager

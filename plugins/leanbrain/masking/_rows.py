@@ -18,7 +18,6 @@ __all__ = [
     "Taken",
     "group_rows",
     "join",
-    "wrong_rows",
 ]
 
 
@@ -288,12 +287,3 @@ def _select(
         return value.narrow(dim, first, len(places))
     index = torch.tensor(places, device=value.device)
     return value.index_select(dim, index)
-
-
-def wrong_rows(layer: str, size: int, count: int) -> UserError:
-    """Makes the error of a batch that has another number of utterances."""
-    return UserError(
-        f"The batch must have one pathway for each of its rows, got {count} "
-        f"pathways and {size} rows in {layer} (in beam search, repeat each "
-        "pathway for every beam)."
-    )

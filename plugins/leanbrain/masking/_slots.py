@@ -107,6 +107,8 @@ class SlotSet:
             # What shows the union shows all entries of every pathway.
             narrowing = fresh and slot.shown is self._union[name]
             slot.show(None if bits is None else bits[name], narrowing)
+        # Inside an autocast the next layer would be given the old weights.
+        torch.clear_autocast_cache()
 
     def _named(self, names: Names) -> Iterable[str]:
         """Returns the names of some slots, by default of all."""

@@ -30,7 +30,7 @@ def languages_of(batch: Any, key: str = "lang") -> list[str]:
     Raises
     ------
     UserError
-        If the batch has no such item.
+        If the batch has no such item, or not as a list of str.
 
     Example
     -------
@@ -45,14 +45,17 @@ def languages_of(batch: Any, key: str = "lang") -> list[str]:
             f"A batch must have the item `{key}` (add it with "
             f"set_output_keys), got none."
         ) from None
-    if isinstance(values, str) or not all(isinstance(v, str) for v in values):
+    listed = isinstance(values, Iterable) and not isinstance(values, str)
+    if not listed or not all(isinstance(v, str) for v in values):
         raise UserError(
             f"`{key}` of a batch must be a list of str, got {values!r}."
         )
     return list(values)
 
 
-def route_batches(router: PathwayRouter, brain: Any, key: str = "lang") -> None:
+def route_batches(
+    router: PathwayRouter, brain: Any, key: str = "lang", beams: bool = False
+) -> None:
     """Lets each utterance of a Brain's batches run through its pathway.
 
     For masks that no longer change: training goes on, or evaluation runs, in
@@ -67,6 +70,8 @@ def route_batches(router: PathwayRouter, brain: Any, key: str = "lang") -> None:
         Its methods `fit_batch` and `evaluate_batch` are wrapped.
     key : str
         Name of the item of a batch that lists the languages.
+    beams : bool
+        Whether the Brain runs a beam search: see `PathwayRouter.set`.
 
     Example
     -------
@@ -88,11 +93,11 @@ def route_batches(router: PathwayRouter, brain: Any, key: str = "lang") -> None:
     fit_batch, evaluate_batch = brain.fit_batch, brain.evaluate_batch
 
     def routed_fit_batch(batch: Any) -> Any:
-        with router.through(languages_of(batch, key)):
+        with router.through(languages_of(batch, key), beams):
             return fit_batch(batch)
 
     def routed_evaluate_batch(batch: Any, stage: Any) -> Any:
-        with router.through(languages_of(batch, key)):
+        with router.through(languages_of(batch, key), beams):
             return evaluate_batch(batch, stage)
 
     brain.fit_batch = routed_fit_batch

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from torch import nn
+from torch.nn.utils.parametrize import is_parametrized
 
 from leanbrain.checks import UserError
-from leanbrain.masking._bypass import weights_read_directly
-from leanbrain.masking._walk import Modules, walk_modules
+from leanbrain.masking._bypass import (
+    weights_made_by_hooks,
+    weights_read_directly,
+)
+from leanbrain.masking._walk import Modules, find_wrapped, walk_modules
 from leanbrain.masking.targets import Target, select_targets
 
 __all__ = ["Coverage", "convert", "cover"]
@@ -64,11 +68,11 @@ def cover(
     """
     from leanbrain.masking.nnet._aware import MaskAware
 
-    _check_bare(modules)
     chosen = select_targets(modules) if targets is None else targets
+    _check(modules, chosen)
     wanted = {id(t.parameter): t.name for t in chosen}
     units, outside = _units(modules)
-    reasons = _reasons(outside.values(), wanted)
+    reasons = _reasons(units.values(), outside.values(), wanted)
     layers, covered = {}, set()
     for name, layer in units.items():
         mine = {id(p) for p in layer.parameters() if id(p) in wanted}
@@ -78,7 +82,7 @@ def cover(
     return Coverage(
         {name: type(layer) for name, layer in layers.items()},
         {
-            name: reasons.get(key, "no layer that is known holds it")
+            name: reasons.get(key, "it is no parameter of this model")
             for key, name in wanted.items()
             if key not in covered
         },
@@ -122,8 +126,6 @@ def convert(
     >>> isinstance(model[0], nn.Linear)
     True
     """
-    from leanbrain.masking.nnet.known import aware_class
-
     coverage = cover(modules, targets)
     if coverage.lost:
         name, why = next(iter(coverage.lost.items()))
@@ -143,27 +145,39 @@ def convert(
         )
     for name, layer in walk_modules(modules):
         if name in coverage.layers and name not in coverage.aware:
-            aware = aware_class(type(layer))
-            assert aware is not None
-            layer.__class__ = aware
+            layer.__class__ = _aware_class_of(layer)
     return coverage
 
 
-def _check_bare(modules: Modules) -> None:
-    """Refuses wrapped models: what runs there was fixed before."""
-    wrappers: tuple[type, ...] = (
-        nn.parallel.DistributedDataParallel,
-        nn.DataParallel,
-    )
-    dynamo = sys.modules.get("torch._dynamo")
-    if dynamo is not None:  # else nothing was compiled, and its import is slow
-        wrappers += (dynamo.OptimizedModule,)
-    for name, module in walk_modules(modules):
-        if isinstance(module, wrappers):
-            raise UserError(
-                "A model must be converted before it is wrapped, got "
-                f"{name or 'the model'!r} in {type(module).__name__}."
-            )
+def _aware_class_of(layer: nn.Module) -> Any:
+    """The class that a layer gets; one that PyTorch made is made anew."""
+    from leanbrain.masking.nnet.known import aware_class
+
+    kind = type(layer)
+    if not is_parametrized(layer):
+        return aware_class(kind)
+    # Its weight is a property of a class of its own, and stays removable.
+    members = dict(vars(kind))
+    members.pop("__dict__", None)
+    members.pop("__weakref__", None)
+    stock: Any = kind.__bases__[0]
+    aware: Any = aware_class(stock)
+    return type(kind.__name__, (aware,), members)
+
+
+def _check(modules: Modules, targets: Sequence[Target]) -> None:
+    """Refuses wrapped models, and targets that are none."""
+    wrapped = find_wrapped(modules)
+    if wrapped:
+        raise UserError(
+            f"A model must be converted before it is wrapped, got {wrapped}."
+        )
+    wrong = [x for x in targets if not isinstance(x, Target)]
+    if wrong or not targets:
+        raise UserError(
+            "`targets` must be what `select_targets` returned, got "
+            f"{repr(wrong[0]) if wrong else 'none'}."
+        )
 
 
 def _units(
@@ -187,12 +201,20 @@ def _is_inside(name: str, units: dict[str, nn.Module]) -> bool:
 
 
 def _reasons(
-    outside: Iterable[nn.Module], wanted: dict[int, str]
+    units: Iterable[nn.Module],
+    outside: Iterable[nn.Module],
+    wanted: dict[int, str],
 ) -> dict[int, str]:
     """Says of parameters why no layer can cover them: id -> reason."""
     from leanbrain.masking.nnet.known import time_first
 
     reasons: dict[int, str] = {}
+    for layer in units:
+        for key, path in weights_made_by_hooks(layer).items():
+            reasons[key] = (
+                f"{type(layer).__name__} computes `{path}` from it before its "
+                "`forward`, in a hook that is not known"
+            )
     for module in outside:
         kind = type(module).__name__
         for parameter in module.parameters(recurse=False):

@@ -138,8 +138,9 @@ def merge_adapters(
     ------
     UserError
         If the model has no such adapter, if a mask is not that of an adapted
-        weight, or if such a weight is tied: each of its layers would get the
-        update of the others. Nothing has changed then.
+        weight, or if such a weight is tied (each of its layers would get the
+        update of the others) or computed, as under weight norm. Nothing has
+        changed then.
 
     Example
     -------
@@ -163,7 +164,7 @@ def merge_adapters(
             f"{type(root).__name__}."
         )
     layers = {name: a.pretrained_module for name, a in found.items()}
-    _refuse_tied(root, layers)
+    _check_weights(root, layers)
     kept = _kept_of(layers, masks or {})
     lost = {}
     for name, adapter in found.items():
@@ -207,13 +208,18 @@ def _kept_of(
     }
 
 
-def _refuse_tied(root: nn.Module, layers: Mapping[str, Any]) -> None:
-    """Refuses weights that another layer uses too."""
+def _check_weights(root: nn.Module, layers: Mapping[str, Any]) -> None:
+    """Refuses weights that are computed, or that another layer uses too."""
     owners: dict[int, set[int]] = {}
     for module in root.modules():
         for parameter in module.parameters(recurse=False):
             owners.setdefault(id(parameter), set()).add(id(module))
     for name, layer in layers.items():
+        if "weight" not in layer._parameters:
+            raise UserError(
+                "A merged weight must be a parameter, got "
+                f"'{name}.weight', which is computed from others."
+            )
         if len(owners[id(layer.weight)]) > 1:
             raise UserError(
                 "A merged weight must belong to one layer, got "

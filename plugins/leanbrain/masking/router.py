@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 
-from leanbrain.checks import UserError, check_known, nearest
-from leanbrain.masking._masked_weights import MaskedWeights, Place
-from leanbrain.masking._walk import Modules, walk_modules, walk_parameters
+from leanbrain.checks import UserError, check_known
+from leanbrain.masking._lanes import Lane, Route
+from leanbrain.masking._masked_weights import MaskedWeights
+from leanbrain.masking._placing import find_layers
+from leanbrain.masking._trial_run import compare_mixed_with_single
+from leanbrain.masking._walk import Modules
 from leanbrain.masking.maskset import MaskSet
-from leanbrain.masking.nnet._aware import Lane, MaskAware
 
 __all__ = ["PathwayRouter"]
 
@@ -63,64 +65,75 @@ class PathwayRouter:
         modules: Modules,
         masks: MaskSet | str | os.PathLike[str],
     ) -> None:
-        if not isinstance(masks, MaskSet):
-            masks = MaskSet.load(masks)
-        self.masks = masks
-        self._route: list[str] = []
-        layers = _masked_layers(modules, _own_masks(modules, masks))
-        _check_covered(masks, layers)
-        self._layers = [layer for layer, _ in layers.values()]
+        self.masks = _read(masks)
+        self._route = Route()
         self._lanes = [
-            Lane(name, MaskedWeights(places, masks), self._route)
-            for name, (_, places) in layers.items()
+            Lane(name, layer, MaskedWeights(places, self.masks), self._route)
+            for name, (layer, places) in find_layers(
+                modules, self.masks
+            ).items()
         ]
-        for layer, lane in zip(self._layers, self._lanes, strict=True):
-            layer._lane = lane
+        for lane in self._lanes:
+            lane.layer._lane = lane
 
     @property
     def route(self) -> tuple[str, ...]:
-        """The pathways in use: none, one for all rows, or one per row."""
-        return tuple(self._route)
+        """The pathways in use: none, one for all rows, or one per utterance."""
+        return tuple(self._route.names)
 
-    def set(self, pathways: str | Sequence[str]) -> None:
+    def set(self, pathways: str | Sequence[str], beams: bool = False) -> None:
         """Sends the next batches through pathways, until changed.
 
         Arguments
         ---------
         pathways : str | Sequence[str]
-            One for all utterances, or one for each row of the batch.
+            One for all utterances, or one for each utterance of the batch.
+        beams : bool
+            Whether layers may get several rows for each utterance, one after
+            another, as the decoder does in beam search. Off by default: a
+            list of the wrong length could go unnoticed.
 
         Raises
         ------
         UserError
-            If one is unknown, or the list is empty.
+            If a pathway is unknown, the list is empty, or the router was
+            detached.
         """
-        names = [pathways] if isinstance(pathways, str) else list(pathways)
-        if not names:
+        if not self._lanes:
+            raise UserError("A router must not be used after `detach`.")
+        names = [pathways] if isinstance(pathways, str) else pathways
+        if not isinstance(names, Iterable):
+            raise UserError(
+                f"`pathways` must be a name or a list of names, got {names!r}."
+            )
+        known = [check_known("pathway", x, self.masks.pathways) for x in names]
+        if not known:
             raise UserError("`pathways` must name at least one, got none.")
-        for name in names:
-            check_known("pathway", name, self.masks.pathways)
-        self._route[:] = names
+        self._route.take(known, beams)
 
     def clear(self) -> None:
         """Lets the layers use their weights as they are."""
-        self._route.clear()
+        self._route.take([], False)
 
     @contextmanager
-    def through(self, pathways: str | Sequence[str]) -> Iterator[PathwayRouter]:
+    def through(
+        self, pathways: str | Sequence[str], beams: bool = False
+    ) -> Iterator[PathwayRouter]:
         """Sends batches through pathways inside a `with` block.
+
+        With activation checkpointing, the backward pass belongs inside too.
 
         Arguments
         ---------
-        pathways : str | Sequence[str]
+        pathways, beams
             See `set`.
         """
-        before = list(self._route)
-        self.set(pathways)
+        before = self._route.names, self._route.beams
+        self.set(pathways, beams)
         try:
             yield self
         finally:
-            self._route[:] = before
+            self._route.take(*before)
 
     def refresh(self) -> None:
         """Forgets masked weights; needed after writes that do not count.
@@ -133,8 +146,8 @@ class PathwayRouter:
 
     def detach(self) -> None:
         """Takes the router off the model; it is as before then."""
-        for layer in self._layers:
-            layer._lane = None
+        for lane in self._lanes:
+            lane.layer._lane = None
         self._lanes.clear()
 
     def check(
@@ -163,100 +176,18 @@ class PathwayRouter:
         Raises
         ------
         UserError
-            With the names of the layers that did not run, or if a mixed batch
-            differs from batches of one pathway.
+            With the names of the layers that did not run, if a mixed batch
+            differs from batches of one pathway, or if no rows can be compared.
         """
-        calls = [lane.calls for lane in self._lanes]
-        with torch.no_grad():
-            with self.through(pathways):
-                mixed = run()
-            idle = [
-                lane.name
-                for lane, before in zip(self._lanes, calls, strict=True)
-                if lane.calls == before
-            ]
-            if idle:
-                raise UserError(
-                    "Every masked layer must run through its own `forward`, "
-                    f"got none of {', '.join(idle[:5])}"
-                    f"{' and others' if len(idle) > 5 else ''}."
-                )
-            with self.through(pathways):  # some layers add noise
-                noise = float((run() - mixed).abs().max())
-            for name in dict.fromkeys(pathways):
-                with self.through(name):
-                    alone = run()
-                rows = [i for i, x in enumerate(pathways) if x == name]
-                worst = float((mixed[rows] - alone[rows]).abs().max())
-                scale = float(alone[rows].abs().max())
-                if worst > tolerance * scale + 10 * noise:
-                    raise UserError(
-                        "A mixed batch must give what batches of one pathway "
-                        f"give, got a difference of {worst:.2g} in rows of "
-                        f"{name!r}: is a layer's input not batch first?"
-                    )
+        compare_mixed_with_single(self, self._lanes, run, pathways, tolerance)
 
 
-def _own_masks(modules: Modules, masks: MaskSet) -> dict[int, str]:
-    """Finds the mask of each parameter: id of the parameter -> name."""
-    found = {
-        name: parameter
-        for name, _, parameter in walk_parameters(modules)
-        if name in masks.shapes
-    }
-    for name, shape in masks.shapes.items():
-        if name not in found:
-            close = nearest(name, [x for x, _, _ in walk_parameters(modules)])
-            hint = f" (nearest: {', '.join(close)})" if close else ""
-            raise UserError(
-                "The masks must be of parameters of this model, got "
-                f"{name!r}, which it has not{hint}."
-            )
-        if found[name].shape != shape:
-            raise UserError(
-                f"The mask of {name!r} must be of the parameter's shape "
-                f"{list(found[name].shape)}, got {list(shape)}."
-            )
-    return {id(parameter): name for name, parameter in found.items()}
-
-
-def _masked_layers(
-    modules: Modules, own: Mapping[int, str]
-) -> dict[str, tuple[Any, tuple[Place, ...]]]:
-    """Finds the outermost mask-aware layers that have masks, by name."""
-    layers: dict[str, tuple[Any, tuple[Place, ...]]] = {}
-    covered: set[int] = set()
-    for name, module in walk_modules(modules):
-        if not isinstance(module, MaskAware) or id(module) in covered:
-            continue
-        inside = list(module.modules())
-        covered.update(map(id, inside))
-        places = tuple(
-            Place(own[id(parameter)], owner, leaf)
-            for owner in inside
-            for leaf, parameter in owner._parameters.items()
-            if id(parameter) in own
-        )
-        if places:
-            layers[name] = (module, places)
-    return layers
-
-
-def _check_covered(
-    masks: MaskSet, layers: Mapping[str, tuple[Any, tuple[Place, ...]]]
-) -> None:
-    """Refuses masks that would have no effect, and a second router."""
-    covered = {place.name for _, places in layers.values() for place in places}
-    lost = [name for name in masks.shapes if name not in covered]
-    if lost:
-        raise UserError(
-            "Every mask must be of a mask-aware layer (see `convert`), got "
-            f"{lost[0]!r} of another"
-            f"{f' and {len(lost) - 1} more' if lost[1:] else ''}."
-        )
-    for name, (layer, _) in layers.items():
-        if layer._lane is not None:
-            raise UserError(
-                f"The model must have one router, got a second for {name!r}; "
-                "`detach` the first."
-            )
+def _read(masks: Any) -> MaskSet:
+    """Masks, perhaps from a file."""
+    if isinstance(masks, MaskSet):
+        return masks
+    if isinstance(masks, str | os.PathLike):
+        return MaskSet.load(masks)
+    raise UserError(
+        f"`masks` must be a MaskSet or a file, got {type(masks).__name__}."
+    )

@@ -19,8 +19,8 @@ __all__ = [
     "select_targets",
 ]
 
-# Output layers, by the names that SpeechBrain's recipes give them. They are
-# small, and each of their rows decides on one token.
+# Output layers, by the names that SpeechBrain's recipes give them. Each of
+# their rows decides on one token, or one speaker.
 DEFAULT_EXCLUDE = (
     "*ctc_lin.*",
     "*seq_lin.*",
@@ -28,6 +28,14 @@ DEFAULT_EXCLUDE = (
     "*transducer_lin.*",
     "*output_mlp.*",
     "*proj_ctc.*",
+    "*char_lin.*",
+    "*phn_lin.*",
+    # A bare layer only: what is called so can also be a network, whose hidden
+    # layers are worth pruning.
+    "*output.w.weight",
+    "*classifier.weight",
+    "*classifier.w.weight",
+    "*classifier.out.w.weight",
 )
 
 _NORMS = (

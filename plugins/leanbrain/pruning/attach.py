@@ -141,9 +141,10 @@ def _wrap_losses(
     compute_objectives = brain.compute_objectives
 
     def wrapped_compute_objectives(
-        predictions: Any, batch: Any, stage: Any
+        predictions: Any, batch: Any, stage: Any, *args: Any, **kwargs: Any
     ) -> Any:
-        loss = compute_objectives(predictions, batch, stage)
+        # Adversarial recipes add for which optimizer the loss is.
+        loss = compute_objectives(predictions, batch, stage, *args, **kwargs)
         if stage != Stage.TRAIN or pruner.pathway is None:
             return loss
         return weights.weigh(pruner.pathway, loss)

@@ -9,7 +9,7 @@ from leanbrain.pruning.inspection import DryRun, MaskUpdate, Row
 __all__ = ["WIDTH", "dry_run_text", "rows_text"]
 
 WIDTH = 100  # columns of a line at most
-_SHOWN = 4  # updates at the beginning and at the end of a dry run
+_FIRST, _LATER = 3, 6  # updates of a dry run that are shown
 _MIB = 2**20
 
 
@@ -84,14 +84,11 @@ def dry_run_text(run: DryRun) -> str:
         f"{_times(len(updates))}; frozen from step {updates[-1].step:,} on",
         f"pathways: {', '.join(run.pathways)}",
     ]
+    shown = _some(updates)
+    if len(shown) < len(updates):
+        lines += [f"{len(shown)} of the {len(updates):,} updates:"]
     cells = [["after step", "sparsity", "pathways"]]
-    shown: list[MaskUpdate | None] = list(updates)
-    if len(updates) > 2 * _SHOWN + 1:
-        shown = [*updates[:_SHOWN], None, *updates[-_SHOWN:]]
     for update in shown:
-        if update is None:
-            cells.append(["..."])
-            continue
         everyone = update.pathways == run.pathways
         names = "all of them" if everyone else ", ".join(update.pathways)
         cells.append([f"{update.step:,}", f"{update.sparsity:.2%}", names])
@@ -110,6 +107,15 @@ def dry_run_text(run: DryRun) -> str:
         f"dense copy {run.dense_bytes / _MIB:,.1f} MiB",
     ]
     return "\n".join(_cut(x, WIDTH) for line in lines for x in line.split("\n"))
+
+
+def _some(updates: Sequence[MaskUpdate]) -> list[MaskUpdate]:
+    """The first ones, which show whose turn it is, then some up to the last."""
+    rest = len(updates) - _FIRST
+    if rest <= _LATER:
+        return list(updates)
+    later = (_FIRST - 1 + rest * i // _LATER for i in range(1, _LATER + 1))
+    return [*updates[:_FIRST], *(updates[i] for i in later)]
 
 
 def _left_out(rows: Sequence[Row], every: bool) -> Iterator[list[str]]:

@@ -35,8 +35,8 @@ class PruningRequest:
         Names of the sub-networks.
     pathway_key : str
         Item of a batch that names its pathway; looked at with several.
-    include, exclude : sequence of str
-        See ``select_targets``.
+    include, exclude : sequence of str, optional
+        See ``select_targets``; default: those of the file.
     brain : str, optional
         Class of the Brain; default: the first that is fitted.
     total_steps : int, optional
@@ -47,7 +47,7 @@ class PruningRequest:
     settings: Mapping[str, Any] = field(default_factory=dict)
     pathways: Sequence[str] = ("all",)
     pathway_key: str = "lang"
-    include: Sequence[str] = ("*",)
+    include: Sequence[str] | None = None
     exclude: Sequence[str] | None = None
     brain: str | None = None
     total_steps: int | None = None
@@ -64,15 +64,21 @@ class PruningRequest:
         -------
         AdaptivePruner
             Not attached.
+
+        Raises
+        ------
+        UserError
+            If the file or a setting is wrong.
         """
-        settings = {
-            **self.settings,
-            "total_steps": total_steps,
-            "pathways": list(self.pathways),
-        }
-        pruner: AdaptivePruner = load_method(self.method, **settings)["pruner"]
+        for name in ("total_steps", "pathways"):
+            if name in self.settings:
+                raise UserError(
+                    f"`{name}` must be given as `--{name}`, got it among the "
+                    f"settings of {os.fspath(self.method)}."
+                )
+        pruner = self._load(check_int("total_steps", total_steps, low=1))
         pruner.pathway_of = partial(language_of, key=self.pathway_key)
-        if tuple(self.include) != ("*",):
+        if self.include is not None:
             pruner.include = list(self.include)
         if self.exclude is not None:
             pruner.exclude = list(self.exclude)
@@ -80,12 +86,25 @@ class PruningRequest:
 
     def check(self) -> None:
         """Raises a UserError for settings that no run could have."""
-        for name in ("total_steps", "pathways"):
-            if name in self.settings:
-                raise UserError(
-                    f"`{name}` must be given as `--{name}`, got it in `--set`."
-                )
-        length = ANY_LENGTH
-        if self.total_steps is not None:
-            length = check_int("total_steps", self.total_steps, low=1)
-        self.build(length)
+        given = self.total_steps
+        self.build(ANY_LENGTH if given is None else given)
+
+    def _load(self, total_steps: int) -> AdaptivePruner:
+        """Loads the file; errors tell the settings that led to them."""
+        common = {
+            "total_steps": total_steps,
+            "pathways": list(self.pathways),
+        }
+        try:
+            loaded = load_method(self.method, **self.settings, **common)
+        except UserError as error:
+            said = str(error)
+            # What is wrong goes by another name inside of the file.
+            if not self.settings or any(key in said for key in self.settings):
+                raise
+            given = ", ".join(f"{k}={v}" for k, v in self.settings.items())
+            raise UserError(
+                f"{said.rstrip('.')}, with {given} in {os.fspath(self.method)}."
+            ) from error
+        pruner: AdaptivePruner = loaded["pruner"]
+        return pruner

@@ -9,9 +9,16 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from leanbrain.checks import UserError, check_known
+from leanbrain.checks import UserError, nearest
 
-__all__ = ["needed", "open_keys", "override", "read_tree", "stream_of"]
+__all__ = [
+    "needed",
+    "no_such_key",
+    "open_keys",
+    "override",
+    "read_tree",
+    "stream_of",
+]
 
 StrPath = str | os.PathLike[str]
 
@@ -81,7 +88,8 @@ def override(tree: Any, overrides: Mapping[str, Any]) -> None:
     import hyperpyyaml
 
     for key in overrides:
-        check_known("key of the recipe", key, map(str, tree))
+        if key not in tree:
+            raise UserError(no_such_key(key, map(str, tree)))
     try:
         for key, value in overrides.items():
             if _is_open(tree[key]):  # no mapping to be changed key by key
@@ -93,6 +101,31 @@ def override(tree: Any, overrides: Mapping[str, Any]) -> None:
             "A mapping can only change keys of the recipe that are mappings, "
             f"got {dict(overrides)}."
         ) from error
+
+
+def no_such_key(key: str, known: Iterable[str]) -> str:
+    """Says that a recipe has no such key; it has too many to list them all.
+
+    Arguments
+    ---------
+    key : str
+        As it was typed.
+    known : iterable of str
+        Those of the recipe.
+
+    Returns
+    -------
+    str
+        A sentence.
+
+    Example
+    -------
+    >>> no_such_key("batchsize", ["batch_size", "lr"])
+    "The recipe has no key 'batchsize' (nearest: batch_size)."
+    """
+    close = nearest(key, known)
+    hint = f" (nearest: {', '.join(close)})" if close else ""
+    return f"The recipe has no key {key!r}{hint}."
 
 
 def needed(tree: Any, key: str) -> list[str]:

@@ -3,9 +3,11 @@
 from functools import partial
 
 import pytest
+import speechbrain as sb
 import torch
 
 from leanbrain.checks import UserError
+from leanbrain.pruning.focal import FocalWeights
 from leanbrain.pruning.schedules import constant
 
 ADAMW = partial(torch.optim.AdamW, lr=1e-2, weight_decay=0.1)
@@ -97,18 +99,40 @@ def test_a_module_that_is_frozen_for_an_epoch(toy, brain_of, assert_exact):
     assert_exact(pruner)
 
 
-def test_an_optimizer_of_a_second_stage(toy, brain_of, assert_exact):
+class TwoStages:
     """Adam first, SGD from the second epoch on, as AISHELL-1's recipe."""
 
-    class TwoStages(toy.Brain):
-        def on_fit_batch_start(self, batch, should_step):
-            second = isinstance(self.optimizer, torch.optim.SGD)
-            if self.optimizer_step >= 10 and not second:
-                self.optimizer = SGD(self.modules.parameters())
-                self.optimizers_dict = {"opt_class": self.optimizer}
+    def on_fit_batch_start(self, batch, should_step):
+        self.exchange()
 
+    def exchange(self):
+        second = isinstance(self.optimizer, torch.optim.SGD)
+        if self.optimizer_step >= 10 and not second:
+            self.optimizer = SGD(self.modules.parameters())
+            self.optimizers_dict = {"opt_class": self.optimizer}
+
+
+class TwoStagesOfItsOwn(TwoStages):
+    """The same, between two epochs, of one that steps by itself."""
+
+    def on_stage_start(self, stage, epoch=None):
+        self.exchange()
+
+    def fit_batch(self, batch):
+        out = self.compute_forward(batch, sb.Stage.TRAIN)
+        loss = self.compute_objectives(out, batch, sb.Stage.TRAIN)
+        loss.backward()
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        self.optimizer_step += 1
+        return loss.detach()
+
+
+@pytest.mark.parametrize("stages", [TwoStages, TwoStagesOfItsOwn])
+def test_an_optimizer_of_a_second_stage(toy, brain_of, assert_exact, stages):
     pruner = toy.make_pruner()
-    brain = brain_of(TwoStages, pruner)
+    made = type("Brain", (stages, toy.Brain), {})
+    brain = brain_of(made, pruner)
     brain.fit(brain.counter, toy.loader(), None)
     assert isinstance(brain.optimizer, torch.optim.SGD)
     assert set(pruner.owners.values()) == {brain.optimizer}
@@ -193,6 +217,29 @@ def test_an_adversarial_run_at_zero_percent_is_the_stock_run(toy, brain_of):
         found.append(list(brain.modules.parameters()))
     for plain, pruned in zip(*found, strict=True):
         assert torch.equal(plain, pruned)
+
+
+def test_a_loss_that_is_told_for_which_optimizer_it_is(toy, brain_of):
+    """MetricGAN's `compute_objectives` takes a name more; weighed as others."""
+    seen = []
+
+    class Named(toy.Brain):
+        def compute_objectives(self, predictions, batch, stage, optim_name=""):
+            seen.append(optim_name)
+            return super().compute_objectives(predictions, batch, stage)
+
+        def fit_batch(self, batch):
+            out = self.compute_forward(batch, sb.Stage.TRAIN)
+            loss = self.compute_objectives(out, batch, sb.Stage.TRAIN, "all")
+            loss.backward()
+            self.optimizers_step()
+            return loss.detach()
+
+    pruner = toy.make_pruner(loss_weights=FocalWeights())
+    brain = brain_of(Named, pruner)
+    brain.fit(brain.counter, toy.loader(), toy.loader(2))
+    assert seen.count("all") == 20 and len(seen) == 24
+    assert set(pruner.loss_weights.weights()) == set(toy.LANGUAGES)
 
 
 def test_a_second_pruner_is_refused(toy):

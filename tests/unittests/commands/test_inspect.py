@@ -3,12 +3,14 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from leanbrain import __version__
 from leanbrain.__main__ import COMMANDS, main
 from leanbrain.checks import UserError
+from leanbrain.commands.method_file import find_method
 from leanbrain.commands.settings import read_settings
 
 TINY = """
@@ -114,6 +116,35 @@ def test_patterns_that_are_typed_go_before_those_of_the_method(
     assert names == ["enc.weight_hh_l0"]
 
 
+def test_a_method_is_found_from_any_folder(
+    recipe, methods, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    told = []
+    for given in (methods / "lap.yaml", "hparams/pruning/lap.yaml", "lap"):
+        main(["inspect", recipe, "--json", "--pruning", str(given)])
+        told.append(json.loads(capsys.readouterr().out)["dry_run"])
+    assert told[0] == told[1] == told[2]
+    # A file of one's own goes before LeanBrain's.
+    (tmp_path / "hparams" / "pruning").mkdir(parents=True)
+    text = (methods / "lap.yaml").read_text().replace("0.7 #", "0.4 #")
+    (tmp_path / "hparams" / "pruning" / "lap.yaml").write_text(text)
+    main(["inspect", recipe, "--json", "--pruning", "hparams/pruning/lap.yaml"])
+    run = json.loads(capsys.readouterr().out)["dry_run"]
+    assert run["updates"][-1]["sparsity"] == 0.4
+
+
+def test_a_package_without_methods_takes_paths(tmp_path):
+    assert find_method("lap", tmp_path) == Path("lap")
+
+
+def test_patterns_of_several_options_are_joined(recipe, capsys):
+    command = ["inspect", recipe, "--json", "--exclude", "*_ih_*"]
+    main([*command, "--include", "enc.*", "--include", "ctc_lin.*"])
+    names = [r["name"] for r in json.loads(capsys.readouterr().out)["targets"]]
+    assert names == ["enc.weight_hh_l0", "ctc_lin.weight"]
+
+
 def test_what_could_not_be_built_is_told(recipe, tmp_path, capsys):
     with open(recipe, "a", encoding="utf-8") as file:
         file.write("    odd: !new:nosuch.Layer\n")
@@ -125,7 +156,10 @@ def test_what_could_not_be_built_is_told(recipe, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--set", "sizex=3"], "error: `key of the recipe` must be one of"),
+        (
+            ["--set", "sizex=3"],
+            "error: The recipe has no key 'sizex' (nearest: size).",
+        ),
         (["--set", "size"], "error: `--set` must be key=value, got 'size'."),
         (["--set", "size=3", "--set", "size=4"], "got 'size' twice."),
         (["--set", "size=[3"], "error: `--set` must have a value in YAML"),
@@ -143,14 +177,29 @@ def test_what_could_not_be_built_is_told(recipe, tmp_path, capsys):
             ["--pruning", "{methods}/fixed_pathways.yaml"],
             "must be given `initial_masks`, got none.",
         ),
+        (
+            ["--pruning", "{methods}/lap.yaml", "--pruning_set", "sparsity=2"],
+            "`final` must be in [0, 1), got 2, with sparsity=2 in {methods}",
+        ),
+        (
+            ["--pruning", "lap", "--pruning_set", "total_steps=2"],
+            "`total_steps` must be given as `--total_steps`, got it among",
+        ),
+        (
+            ["--pruning", "lap", "--pruning", "imp"],
+            "--pruning must be given once, got lap and imp",
+        ),
+        (["--pruning", "lapp"], "got 'lapp' (nearest: lap"),
         (["--sett", "size=3"], "unrecognized arguments: --sett size=3"),
     ],
 )
 def test_what_is_wrong_is_one_sentence(
     recipe, methods, capsys, arguments, said
 ):
-    filled = [word.replace("{methods}", str(methods)) for word in arguments]
-    assert said in fails(capsys, "inspect", recipe, *filled)
+    here = [x.replace("{methods}", str(methods)) for x in (*arguments, said)]
+    error = fails(capsys, "inspect", recipe, *here[:-1])
+    assert here[-1] in error
+    assert error.startswith("error: ") and error.count("\n") == 1
 
 
 def test_a_recipe_that_cannot_be_built_is_one_sentence(tmp_path, capsys):

@@ -1,6 +1,5 @@
 """What `leanbrain run` takes for itself, and what goes to the script."""
 
-import argparse
 import sys
 
 import pytest
@@ -8,6 +7,7 @@ import pytest
 from leanbrain.__main__ import main
 from leanbrain.checks import UserError
 from leanbrain.commands import run
+from leanbrain.commands.parser import Parser
 
 SPLITS = [  # command line -> what the script gets
     ("a.py b.yaml --pruning m.yaml", []),
@@ -23,7 +23,7 @@ SPLITS = [  # command line -> what the script gets
 
 
 def parse(words):
-    parser = argparse.ArgumentParser()
+    parser = Parser()
     run.add_arguments(parser)
     return run._split(parser.parse_args(words))
 
@@ -37,8 +37,14 @@ def test_other_options_go_to_the_script(case):
 
 
 def test_settings_of_all_options_are_joined():
-    own, _ = parse("--set a=1 -- s y --set b=2 --pathways en fr".split())
+    words = "--set a=1 -- s y --pruning_set b=2 --pathways en --pathways fr"
+    own, _ = parse(words.split())
     assert own.set == ["a=1", "b=2"] and own.pathways == ["en", "fr"]
+
+
+def test_nothing_may_be_excluded():
+    own, overrides = parse("a.py b.yaml --exclude --lr=1".split())
+    assert own.exclude == [] and overrides == ["--lr=1"]
 
 
 def test_script_finds_what_python_gives_it(tmp_path, capsys):
@@ -64,7 +70,18 @@ def test_script_finds_what_python_gives_it(tmp_path, capsys):
             UserError,
             "key `opt_class`",
         ),
+        (
+            "raise KeyError(\"Override 'lrr' not found in: ['a', 'lr']\")",
+            UserError,
+            r"The recipe has no key 'lrr' \(nearest: lr\)\.",
+        ),
+        (
+            "raise ValueError(\"'lr' is a !PLACEHOLDER and must be replaced.\")",
+            UserError,
+            r"b.yaml must be given a value for `lr`, got none \(--lr=..\)\.",
+        ),
         ("{}['other']", KeyError, "other"),
+        ("raise ValueError('other')", ValueError, "^other$"),
         ("raise KeyError", KeyError, "^$"),
         ("object().other", AttributeError, "other"),
         ("raise SystemExit(3)", SystemExit, "3"),
@@ -84,6 +101,9 @@ def test_errors_of_scripts(tmp_path, text, kind, sentence):
         ("run {y} no.yaml --pruning m", "The YAML must be a file"),
         ("run {y} {y}", "`--pruning` must name a file"),
         ("run {y} {y} --pruning m --set a", "`--set` must be key=value"),
+        ("run --pruning lap {y} {y} --pruning imp", "once, got lap and imp"),
+        ("run {y} {y} --total_steps many", "--total_steps: invalid int value"),
+        ("run {y}", "required: yaml"),
     ],
 )
 def test_bad_command_lines(tmp_path, capsys, words, sentence):

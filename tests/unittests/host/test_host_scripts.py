@@ -64,6 +64,44 @@ def test_a_run_without_any_layer_is_refused(
         layers.pytest_configure(SimpleNamespace())
 
 
+def test_layers_that_ran_are_told_and_none_is_refused(script):
+    layers = script("host_layers")
+    pairs = layers.counterparts(layers.LAYERS)
+    derived = type("Derived", (pairs["linear.Linear"][1],), {})
+    config = SimpleNamespace(
+        host_layers_ran=set(), option=SimpleNamespace(collectonly=False)
+    )
+    session = SimpleNamespace(config=config, testscollected=1, exitstatus=0)
+    watched = layers.watch(pairs, config.host_layers_ran)
+    try:
+        torch.nn.Linear(2, 2)(torch.ones(2))
+        layers.pytest_sessionfinish(session)
+        assert session.exitstatus == pytest.ExitCode.USAGE_ERROR
+        session.exitstatus = 0
+        derived(n_neurons=2, input_size=2)(torch.ones(1, 2))
+        assert config.host_layers_ran == {"linear.Linear"}
+        layers.pytest_sessionfinish(session)
+        assert session.exitstatus == 0
+    finally:
+        watched.remove()
+
+
+def test_most_layers_have_an_example_that_runs_ours(script):
+    host = script("host_examples")
+    name, ran = "linear.Linear", set()
+    config = SimpleNamespace(host_layers_ran=ran)
+
+    def run():
+        found = {example.name: example for example in host.examples()}
+        assert len(found) > 12
+        host.test_example(found[name], config)
+
+    with pytest.raises(AssertionError, match="linear.Linear"):
+        run()  # the stock layer
+    ran.add(name)
+    run()
+
+
 # ----------------------------------------------------------------- pruner
 
 
@@ -95,129 +133,63 @@ def test_at_25_percent_weights_are_removed_from_every_brain(script, trained):
     assert len(pruners) == 2
 
 
-# ------------------------------------------------------------------ table
-
-CASES = {
-    "good": "",
-    "broken": '<failure message="E">why</failure>',
-    "broken_too": '<error message="E">why</error>',
-    "left_out": '<skipped message="Skipped: no network">x:1</skipped>',
-}
-FILE = (
-    '<testcase classname="" name="x" file="host/whole.py"><skipped '
-    'message="collection skipped">(\'whole.py\', 3, "Skipped: could not '
-    "import 'k2'\")</skipped></testcase>"
-)
-
-
-def junit(path, names, more=""):
-    """A report as pytest writes it."""
-    cases = "".join(
-        f'<testcase classname="c" file="host/t.py" name="{name}">'
-        f"{CASES[name]}</testcase>"
-        for name in names
-    )
-    path.write_text(
-        '<testsuites><testsuite time="61.6">'
-        f"{cases}{more}</testsuite></testsuites>"
-    )
-
-
-@pytest.fixture
-def judged(script, tmp_path, capsys):
-    """Runs the table; returns its exit code and what it prints."""
-    (tmp_path / "versions.txt").write_text("SpeechBrain 1\n")
-    known = tmp_path / "known.txt"
-    known.write_text("# none\n")
-
-    def judge(*arguments, reasons=""):
-        known.write_text(reasons)
-        code = script("host_table").main(
-            [str(tmp_path), *arguments, "--known", str(known)]
-        )
-        return code, capsys.readouterr().out
-
-    return judge
-
-
-def test_the_table_counts(judged, tmp_path):
-    junit(tmp_path / "layers.xml", ["good", "good", "left_out"], FILE)
-    code, text = judged("layers")
-    cells = [c.strip() for c in text.splitlines()[-4].split("|")[2:-1]]
-    assert code == 0 and text.startswith("SpeechBrain 1\n\n| part")
-    assert cells == ["4", "2", "0", "2", "62"]
-    assert text.endswith(
-        "- layers skipped: host/t.py::left_out (no network)\n"
-        "- layers skipped: host/whole.py (could not import 'k2')\n"
-    )
-
-
-FATAL = ["recipes", "layers", "sparsity_0"]
-
-
-@pytest.mark.parametrize("part", [*FATAL, "sparsity_30"])
-def test_a_failure_without_a_reason_is_fatal(judged, tmp_path, part):
-    junit(tmp_path / f"{part}.xml", ["good", "broken", "broken_too"])
-    junit(tmp_path / f"alone_{part}.xml", ["broken"])
-    code, text = judged(part)
-    assert code == int(part in FATAL)
-    assert "t.py::broken (fails without our code)" in text
-    assert "t.py::broken_too (passes without our code)" in text
-    reasons = "t.py::broken: a: b\nt.py::broken_too: theirs\n"
-    code, text = judged(part, reasons=reasons)
-    assert code == 0 and "t.py::broken (a: b; fails without our code)" in text
-    assert judged("--failed", part) == (
-        0,
-        "host/t.py::broken\nhost/t.py::broken_too\n",
-    )
-
-
-@pytest.mark.parametrize("names", [None, [], ["left_out"]])
-def test_a_part_in_which_nothing_ran_is_fatal(judged, tmp_path, names):
-    if names is not None:
-        junit(tmp_path / "layers.xml", names)
-    code, text = judged("layers")
-    assert code == 1 and "layers: no test ran" in text
-
-
-def test_the_table_goes_into_the_page(judged, tmp_path):
-    junit(tmp_path / "layers.xml", ["good"])
-    page = tmp_path / "page.md"
-    page.write_text("a\n<!-- host tests -->\nold\n<!-- end -->\nz\n")
-    _, text = judged("layers", "--markdown", str(page))
-    assert page.read_text() == (
-        f"a\n<!-- host tests -->\n{text}<!-- end -->\nz\n"
-    )
-    page.write_text("no marks")
-    with pytest.raises(SystemExit, match="must have <!-- host tests -->"):
-        judged("layers", "--markdown", str(page))
-
-
-def test_an_unknown_part_is_refused(judged, capsys):
-    with pytest.raises(SystemExit, match="2"):
-        judged("layer")
-    assert "parts must be among recipes, layers," in capsys.readouterr().err
+def test_a_brain_that_is_not_pruned_as_asked_fails(script, trained):
+    host = script("host_pruner")
+    pruners, put_back = host.attach_to_every_fit(trained.brain_class, 0.25)
+    try:
+        weight = trained().modules.model.weight
+    finally:
+        put_back()
+    host.check_pruned(pruners[0], 0.25)
+    with pytest.raises(AssertionError, match="weight: 4 removed"):
+        host.check_pruned(pruners[0], 0.5)
+    weight.data.fill_(1.0)
+    with pytest.raises(AssertionError, match="weight: 4 zeros filled"):
+        host.check_pruned(pruners[0], 0.25)
+    pruners[0].frozen = False
+    with pytest.raises(AssertionError, match="be final, got step 6"):
+        host.check_pruned(pruners[0], 0.25)
 
 
 # ------------------------------------------------------------------ shell
 
 
-@pytest.mark.parametrize("repo", [None, "", "/no/such/clone"])
-def test_without_a_clone_there_is_one_sentence(repo_root, repo):
+CLONE = "`SPEECHBRAIN_REPO` must name a clone of SpeechBrain, got"
+WRONG = [
+    ({}, [], f"{CLONE} ''"),
+    ({"SPEECHBRAIN_REPO": ""}, ["layers"], f"{CLONE} ''"),
+    ({"SPEECHBRAIN_REPO": "/no/clone"}, [], f"{CLONE} '/no/clone'"),
+    ({}, ["--markdown"], "`--markdown` must name a page, got ''"),
+    ({}, ["--markdown", "no"], "`--markdown` must name a page, got 'no'"),
+    (
+        {},
+        ["layers", "layer"],
+        "parts must be among recipes, layers, sparsity_0, sparsity_30, got "
+        "'layer'",
+    ),
+]
+
+
+@pytest.mark.parametrize(("given", "arguments", "sentence"), WRONG)
+def test_what_is_wrong_is_told_before_anything_runs(
+    repo_root, given, arguments, sentence
+):
     env = {k: v for k, v in os.environ.items() if k != "SPEECHBRAIN_REPO"}
-    if repo is not None:
-        env["SPEECHBRAIN_REPO"] = repo
     done = subprocess.run(
-        [repo_root / "tests" / "host" / "run_host_tests.sh"],
+        [repo_root / "tests" / "host" / "run_host_tests.sh", *arguments],
         capture_output=True,
         text=True,
-        env=env,
+        env=env | given,
     )
     assert done.returncode == 2 and done.stdout == ""
-    assert done.stderr == (
-        "error: `SPEECHBRAIN_REPO` must name a clone of SpeechBrain, got "
-        f"'{repo or ''}'.\n"
-    )
+    assert done.stderr == f"error: {sentence}.\n"
+
+
+def test_tests_of_another_minor_version_are_refused(script):
+    check = script("host_versions").check_version
+    check("1.1.0", "1.1.2")
+    with pytest.raises(SystemExit, match="or close to it, got 1.0.3"):
+        check("1.0.3", "1.1.2")
 
 
 def test_a_package_that_comes_from_the_clone_is_refused(script, tmp_path):

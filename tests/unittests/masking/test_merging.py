@@ -199,6 +199,26 @@ def test_a_tied_weight_is_refused_before_anything_changes():
     assert torch.equal(model[2].pretrained_module.weight, before)
 
 
+@pytest.mark.filterwarnings("ignore:.*weight_norm. is deprecated")
+@pytest.mark.parametrize(
+    "norm",
+    [
+        torch.nn.utils.weight_norm,
+        torch.nn.utils.parametrizations.weight_norm,
+    ],
+)
+def test_a_computed_weight_is_refused_before_anything_changes(norm):
+    """What is added to it would be lost."""
+    model = pruned_model()
+    norm(model[2])
+    before = model[0].weight.detach().clone()
+    AdaptedModel(model, LoRA, all_linear=True)
+    torch.nn.init.ones_(model[0].adapter_up_proj.weight)
+    with pytest.raises(UserError, match="'2.weight', which is computed from"):
+        merge_adapters(model)
+    assert torch.equal(model[0].pretrained_module.weight, before)
+
+
 def test_a_wrong_mask_is_refused_before_anything_changes():
     model = pruned_model()
     before = model[0].weight.detach().clone()

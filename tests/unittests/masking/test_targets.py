@@ -106,6 +106,31 @@ def test_output_layers_are_left_out_by_default(layer):
     assert any(layer in pattern for pattern in DEFAULT_EXCLUDE)
 
 
+def test_output_layers_of_other_recipes_are_left_out_by_default():
+    """Speakers, sounds, phonemes: as SpeechBrain's YAML files name them."""
+    from speechbrain.lobes.models import ECAPA_TDNN, Xvector
+    from speechbrain.nnet.linear import Linear
+
+    model = nn.ModuleDict(
+        {
+            "classifier": ECAPA_TDNN.Classifier(4, out_neurons=3),
+            "xvector": nn.ModuleDict(
+                {"classifier": Xvector.Classifier((2, 3, 4), lin_neurons=5)}
+            ),
+            "output": Linear(n_neurons=3, input_size=4),
+            "head": nn.ModuleDict({"classifier": nn.Linear(4, 3)}),
+            # A network that is called so is pruned, but for its end.
+            "digit_classifier": nn.ModuleDict({"conv": nn.Conv1d(4, 3, 2)}),
+            "dense": nn.ModuleDict({"output": nn.Linear(4, 3)}),
+        }
+    )
+    assert names(select_targets(model)) == [
+        "xvector.classifier.DNN.block_0.linear.w.weight",
+        "digit_classifier.conv.weight",
+        "dense.output.weight",
+    ]
+
+
 def test_modules_by_name():
     modules = {"enc": nn.Linear(2, 2), "dec": nn.GRU(2, 2)}
     as_dict = select_targets(modules)

@@ -247,12 +247,25 @@ def test_left_out_parameters_are_summed_up_unless_asked_for():
     assert len(rows_text(rows, every=True).splitlines()) == len(lines) + 4
 
 
-def test_the_text_of_a_dry_run_shows_first_and_last_updates(method, model):
+def test_the_text_of_a_dry_run_shows_some_updates_to_the_last(method, model):
     told = dry_run(method("adaptive", interval=1), select_targets(model))
     lines = dry_run_text(told).splitlines()
     assert max(map(len, lines)) <= WIDTH
     assert "set 37 times; frozen from step 36 on" in lines[0]
+    assert lines[2] == "9 of the 37 updates:"
+    rows = [line.split() for line in lines[4:13]]
+    steps = ["0", "1", "2", "7", "13", "19", "24", "30", "36"]
+    assert [row[0] for row in rows] == steps
+    sparsity = [float(row[1].rstrip("%")) for row in rows]
+    # All of the way, not its two ends alone.
+    assert sparsity == sorted(sparsity) and 10 < sparsity[4] < 69
+    assert sparsity[-1] == 70
+    assert f"keeps {told.kept:,} of {told.weights:,} weights" in lines[13]
+
+
+def test_the_text_of_a_short_dry_run_shows_all_updates(method, model):
+    told = dry_run(method("adaptive", interval=5), select_targets(model))
+    assert len(told.updates) == 9
+    lines = dry_run_text(told).splitlines()
     steps = [line.split()[0] for line in lines[3:12]]
-    assert steps == ["0", "1", "2", "3", "...", "33", "34", "35", "36"]
-    assert lines[11].split()[1] == "70.00%"
-    assert f"keeps {told.kept:,} of {told.weights:,} weights" in lines[12]
+    assert steps == [str(update.step) for update in told.updates]

@@ -5,57 +5,21 @@ from __future__ import annotations
 import functools
 import inspect
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 from torch import nn
 from torch._compile import _disable_dynamo
 
 from leanbrain.checks import UserError
-from leanbrain.masking._masked_weights import MaskedWeights, swapped
-from leanbrain.masking._rows import (
-    Grouping,
-    Rows,
-    RowSpec,
-    Taken,
-    group_rows,
-    join,
-    wrong_rows,
-)
+from leanbrain.masking._lanes import Lane
+from leanbrain.masking._masked_weights import swapped
+from leanbrain.masking._rows import Grouping, Rows, RowSpec, Taken, join
 
-__all__ = ["KNOWN", "Lane", "MaskAware", "find_aware", "make_aware"]
+__all__ = ["KNOWN", "MaskAware", "find_aware", "make_aware"]
 
 KNOWN: dict[type, type] = {}
 """Stock layer -> its mask-aware class."""
-
-
-class Lane:
-    """What a router gives to one layer: its weights, and who runs where.
-
-    Arguments
-    ---------
-    name : str
-        The layer's name in the model.
-    weights : MaskedWeights
-        Its masked weights.
-    route : list
-        The pathways of the batch, shared by all layers of a router: none, one
-        for all rows, or one per row.
-    """
-
-    def __init__(
-        self, name: str, weights: MaskedWeights, route: list[str]
-    ) -> None:
-        self.name, self.weights, self.route = name, weights, route
-        self.calls = 0
-
-    def grouping(self) -> Grouping:
-        """Groups rows by masks that differ in this layer."""
-        return group_rows([self.weights.key(name) for name in self.route])
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Copies and pickles of a layer have no router."""
-        return type(None), ()
 
 
 class MaskAware:
@@ -103,8 +67,8 @@ def _routed(stock: Callable[..., Any]) -> Callable[..., Any]:
         lane = self._lane
         if lane is None:
             return stock(self, *args, **kwargs)
-        lane.calls += 1
-        if not lane.route:
+        lane.ran = True
+        if not lane.route.active:
             return stock(self, *args, **kwargs)
         # Whether this is being compiled cannot be asked: torch.compile gives
         # up on some layers, and begins anew in what they call.
@@ -126,23 +90,24 @@ def _run(
     kwargs: dict[str, Any],
 ) -> Any:
     """Runs the rows of each pathway under its own weights."""
+    if lane.layer is not layer:
+        raise UserError(
+            "A layer with a router must not be copied part by part, as "
+            f"DataParallel does, got {lane.name} (DDP does not)."
+        )
     given = signature.bind(layer, *args, **kwargs)
     weights, spec = lane.weights, layer.row_spec()
-    grouping = lane.grouping()
-    if len(grouping.groups) == 1:
-        if grouping.count > 1:
-            _check_rows(layer, lane, spec, given.arguments, grouping.count)
-        ((key, _),) = grouping.groups
-        with swapped(weights.places, weights.of(key)):
-            return stock(*given.args, **given.kwargs)
+    grouping = lane.grouping(_size(spec, given.arguments))
     calls = [
-        _arguments(lane, spec, given, rows, grouping.count, i)
-        for i, (_, rows) in enumerate(grouping.groups)
+        _arguments(lane, spec, given, grouping, i)
+        for i in range(len(grouping.groups))
     ]
     parts = []
     for (key, _), mine in zip(grouping.groups, calls, strict=True):
         with swapped(weights.places, weights.of(key)):
             parts.append(stock(*mine.args, **mine.kwargs))
+    if len(parts) == 1:
+        return parts[0]
     return join(parts, spec.outputs, grouping, spec.ragged)
 
 
@@ -152,38 +117,36 @@ def _run(
 _run_uncompiled = _disable_dynamo(_run)
 
 
+def _size(spec: RowSpec, arguments: Mapping[str, Any]) -> int | None:
+    """How many rows the first argument has; None if it does not tell."""
+    name, where = next(iter(spec.inputs.items()))
+    shape = getattr(arguments.get(name), "shape", ())
+    if not isinstance(where, Rows) or len(shape) <= where.dim:
+        return None
+    return int(shape[where.dim])
+
+
 def _arguments(
     lane: Lane,
     spec: RowSpec,
     given: inspect.BoundArguments,
-    rows: tuple[int, ...],
-    count: int,
+    grouping: Grouping,
     number: int,
 ) -> inspect.BoundArguments:
-    """The arguments of one group."""
-    taken = Taken(rows, count)
+    """The arguments of one group; all of them if there is one group only."""
+    if len(grouping.groups) == 1:
+        return given
+    taken = Taken(grouping.groups[number][1], grouping.count)
     mine = inspect.BoundArguments(given.signature, given.arguments.copy())
     for name, value in given.arguments.items():
         if name in spec.inputs:
             try:
                 mine.arguments[name] = taken.take(value, spec.inputs[name])
             except ValueError as error:
-                raise wrong_rows(lane.name, error.args[0], count) from error
+                raise lane.wrong_rows(error.args[0]) from error
         if name in spec.copied and number and mine.arguments[name] is value:
             mine.arguments[name] = None if value is None else value.clone()
     return mine
-
-
-def _check_rows(
-    layer: Any, lane: Lane, spec: RowSpec, arguments: Any, count: int
-) -> None:
-    """Refuses a list of pathways of another length than the batch."""
-    name, where = next(iter(spec.inputs.items()))
-    value = arguments.get(name)
-    if isinstance(where, Rows) and hasattr(value, "shape"):
-        size = value.shape[where.dim]
-        if size != count:
-            raise wrong_rows(lane.name, size, count)
 
 
 def find_aware(stock: type[nn.Module]) -> type[nn.Module] | None:
@@ -245,7 +208,8 @@ def make_aware(stock: type[nn.Module], spec: RowSpec | None) -> Any:
 
 def _reduce(self: Any, protocol: Any) -> Any:
     """Pickles a layer of a derived class by the class it is made from."""
-    return _rebuild, (self.stock,), self.__dict__
+    state = getattr(self, "__getstate__", None)  # of every object since 3.11
+    return _rebuild, (self.stock,), state() if state else self.__dict__
 
 
 def _rebuild(stock: type[nn.Module]) -> Any:

@@ -12,6 +12,8 @@ __all__ = ["OTHERS"]
 _X = RowSpec({"x": Rows()})
 # Layers in both directions hold the batch twice, one behind the other.
 _RECURRENT = RowSpec({"x": Rows(), "hx": Rows(tiled=True)})
+# Positions are shared by all utterances.
+_HF_ATTENTION = RowSpec({"hidden_states": Rows(), "attention_mask": Rows()})
 _WAVLM = RowSpec(
     {
         "hidden_states": Rows(),
@@ -28,6 +30,18 @@ _QUATERNION = "speechbrain.nnet.quaternion_networks.q_"
 OTHERS: tuple[tuple[str, str, RowSpec], ...] = (
     # Gives the weights of its parts to a function of PyTorch.
     ("transformers.models.wavlm.modeling_wavlm", "WavLMAttention", _WAVLM),
+    # Project positions, which have no rows.
+    *(
+        (
+            f"transformers.models.{x}.modeling_{x}",
+            f"{y}SelfAttention",
+            _HF_ATTENTION,
+        )
+        for x, y in (
+            ("wav2vec2_conformer", "Wav2Vec2Conformer"),
+            ("wav2vec2_bert", "Wav2Vec2Bert"),
+        )
+    ),
     # A convolution with a `forward` of its own.
     (f"{_LOBES}dual_path", "Decoder", _X),
     # They compare embeddings with a weight of their own, by cosine.

@@ -1,9 +1,9 @@
-"""The router: what it refuses, what it keeps, and when it forgets."""
+"""The router: what it computes, what it keeps, and when it forgets."""
 
 import pytest
 import torch
 from random_masks import drawn, random_masks
-from torch import nn
+from small_model import NAMES, ROWS, Model, X
 
 from leanbrain.checks import UserError
 from leanbrain.masking import (
@@ -14,26 +14,6 @@ from leanbrain.masking import (
     convert,
     select_targets,
 )
-
-NAMES = ["en", "ru", "uk"]
-X = drawn(4, 7, 8)
-ROWS = ["ru", "en", "uk", "ru"]
-
-
-class Model(nn.Module):
-    """Two layers with batch and time, one tied to its neighbour."""
-
-    def __init__(self):
-        super().__init__()
-        torch.manual_seed(3)
-        self.first = nn.Linear(8, 8)
-        self.second = nn.Linear(8, 8)
-        self.again = nn.Linear(8, 8)
-        self.again.weight = self.second.weight
-        self.norm = nn.LayerNorm(8)
-
-    def forward(self, x):
-        return self.again(self.norm(self.second(self.first(x).relu())))
 
 
 @pytest.fixture
@@ -96,6 +76,37 @@ def test_writes_that_do_not_count_need_a_refresh(model, masks):
     assert torch.equal(alone(model, router, "en"), before)
     router.refresh()
     assert not torch.equal(alone(model, router, "en"), before)
+
+
+@torch.no_grad()
+def test_memory_that_is_used_again_is_not_taken_for_the_same(model, masks):
+    router = PathwayRouter(model, masks)
+    old = model.first.weight.data_ptr()
+    before = alone(model, router, "en")
+    for i in range(20):  # until the allocator gives the first memory again
+        model.first.weight.data = drawn(8, 8, seed=i)
+        if model.first.weight.data_ptr() == old:
+            break
+    assert not torch.equal(alone(model, router, "en"), before)
+
+
+def test_inference_mode_leaves_nothing_that_training_cannot_use(model, masks):
+    router = PathwayRouter(model.requires_grad_(False), masks)
+    with torch.inference_mode():
+        alone(model, router, "en")
+    x = X.clone().requires_grad_()
+    with router.through("en"):
+        model(x).sum().backward()
+    assert x.grad.any()
+
+
+def test_a_model_may_be_made_in_inference_mode(model, masks):
+    wanted = alone(model, PathwayRouter(model, masks), "uk")
+    with torch.inference_mode():
+        other = Model().eval()
+        convert(other)
+        found = alone(other, PathwayRouter(other, masks), "uk")
+    torch.testing.assert_close(found, wanted)
 
 
 @torch.no_grad()
@@ -167,6 +178,16 @@ def test_after_detach_it_is_the_stock_model(model, masks):
     PathwayRouter(model, masks)
 
 
+def test_an_old_router_does_not_detach_a_new_one(model, masks):
+    old = PathwayRouter(model, masks)
+    old.detach()
+    PathwayRouter(model, masks).set("en")
+    old.detach()
+    assert not torch.equal(model(X), Model()(X))
+    with pytest.raises(UserError, match="must not be used after `detach`"):
+        old.set("en")
+
+
 def test_an_error_inside_leaves_the_route_as_it_was(model, masks):
     router = PathwayRouter(model, masks)
     router.set("en")
@@ -195,6 +216,24 @@ def test_a_compiled_model_follows_the_route(model, masks):
     torch.testing.assert_close(compiled(X), model(X))
 
 
+@torch.no_grad()
+def test_compiled_code_does_not_depend_on_the_batch(model, masks):
+    router = PathwayRouter(model, masks)
+    counter = torch._dynamo.testing.CompileCounter()
+    compiled = torch.compile(model, backend=counter)
+    for _ in range(10):
+        compiled(X)
+    once = counter.frame_count
+    for rows in (2, 3, 4):
+        with router.through(ROWS[:rows]):
+            compiled(X[:rows])
+    seen = counter.frame_count
+    for rows in (4, 2, 3) * 3:
+        with router.through(ROWS[:rows]):
+            compiled(X[:rows])
+    assert once == 1 and counter.frame_count == seen
+
+
 def test_bfloat16_autocast_masks_what_it_casts(model, masks):
     router = PathwayRouter(model, masks)
     with router.through(ROWS):
@@ -210,91 +249,3 @@ def test_bfloat16_autocast_masks_what_it_casts(model, masks):
             for other in NAMES:
                 union = union | masks.get(other, name)
             assert not parameter.grad[~union].any() and parameter.grad.any()
-
-
-# -- bad input ---------------------------------------------------------------
-
-
-def test_an_unknown_pathway_is_named(model, masks):
-    router = PathwayRouter(model, masks)
-    with pytest.raises(UserError, match="one of en, ru, uk; got 'urk'"):
-        router.set(["en", "urk", "en", "en"])
-    with pytest.raises(UserError, match="at least one, got none"):
-        router.set([])
-    assert router.route == ()
-
-
-@pytest.mark.parametrize("rows", [["en", "ru"], ROWS + ["en"], ["en"] * 3])
-def test_a_list_of_another_length_than_the_batch(model, masks, rows):
-    router = PathwayRouter(model, masks)
-    with (
-        router.through(rows),
-        pytest.raises(UserError, match=f"got {len(rows)} pathways and 4 rows"),
-    ):
-        model(X)
-
-
-def test_masks_of_another_architecture(model):
-    other = MaskSet({"first.weight": [8, 8], "third.weight": [8, 8]}, NAMES)
-    with pytest.raises(UserError, match="'third.weight', which it has not"):
-        PathwayRouter(model, other)
-    other = MaskSet({"first.weight": [8, 9]}, NAMES)
-    with pytest.raises(UserError, match=r"shape \[8, 8\], got \[8, 9\]"):
-        PathwayRouter(model, other)
-
-
-def test_masks_of_layers_that_are_not_aware():
-    model = Model()
-    masks = random_masks(model, NAMES)
-    with pytest.raises(UserError, match="'first.weight' of another and 1 more"):
-        PathwayRouter(model, masks)
-
-
-def test_a_second_router(model, masks):
-    PathwayRouter(model, masks)
-    with pytest.raises(UserError, match="one router, got a second for 'first'"):
-        PathwayRouter(model, masks)
-
-
-def test_a_packed_sequence_has_no_rows():
-    model = nn.LSTM(8, 5, batch_first=True)
-    convert(model)
-    router = PathwayRouter(model, random_masks(model, NAMES))
-    packed = nn.utils.rnn.pack_padded_sequence(
-        X, [7, 5, 5, 2], batch_first=True
-    )
-    with router.through(ROWS), pytest.raises(UserError, match="padded tensor"):
-        model(packed)
-
-
-def test_a_layer_with_a_router_is_not_compiled_to_torchscript(model, masks):
-    PathwayRouter(model, masks)
-    with pytest.raises(UserError, match="TorchScript, got first"):
-        torch.jit.script(model)
-
-
-# -- check -------------------------------------------------------------------
-
-
-def test_check_passes_where_all_is_well(model, masks):
-    router = PathwayRouter(model, masks)
-    router.check(lambda: model(X), ROWS)
-    assert router.route == ()
-
-
-def test_check_finds_layers_that_do_not_run(model, masks):
-    router = PathwayRouter(model, masks)
-    with pytest.raises(UserError, match="got none of second, again"):
-        router.check(lambda: model.first(X), ROWS)
-
-
-def test_check_finds_time_before_the_batch():
-    """Where there are as many frames as utterances, no size tells."""
-    layer = nn.Linear(8, 8)
-    convert(layer)
-    router = PathwayRouter(layer, random_masks(layer, NAMES))
-    square = drawn(4, 4, 8)
-    with pytest.raises(UserError, match="is a layer's input not batch first"):
-        router.check(
-            lambda: layer(square.transpose(0, 1)).transpose(0, 1), ROWS
-        )

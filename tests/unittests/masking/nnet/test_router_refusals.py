@@ -1,0 +1,162 @@
+"""What the router refuses, and what its trial run finds."""
+
+import pytest
+import torch
+from random_masks import drawn, random_masks
+from small_model import NAMES, ROWS, Model, X
+from torch import nn
+
+from leanbrain.checks import UserError
+from leanbrain.masking import MaskSet, PathwayRouter, convert
+
+
+@pytest.fixture
+def model():
+    made = Model().eval()
+    convert(made)
+    return made
+
+
+@pytest.fixture
+def masks(model):
+    return random_masks(model, NAMES)
+
+
+def test_an_unknown_pathway_is_named(model, masks):
+    router = PathwayRouter(model, masks)
+    with pytest.raises(UserError, match="one of en, ru, uk; got 'urk'"):
+        router.set(["en", "urk", "en", "en"])
+    with pytest.raises(UserError, match="at least one, got none"):
+        router.set([])
+    assert router.route == ()
+
+
+@pytest.mark.parametrize("pathways", [None, 3])
+def test_pathways_must_be_names(model, masks, pathways):
+    router = PathwayRouter(model, masks)
+    with pytest.raises(UserError, match=f"list of names, got {pathways}"):
+        router.set(pathways)
+
+
+@pytest.mark.parametrize("wrong", [None, {"first.weight": X}])
+def test_masks_must_be_masks(model, wrong):
+    with pytest.raises(UserError, match=f"a file, got {type(wrong).__name__}"):
+        PathwayRouter(model, wrong)
+
+
+@pytest.mark.parametrize("wrap", [nn.DataParallel, torch.compile])
+def test_a_model_that_is_wrapped(model, masks, wrap):
+    with pytest.raises(UserError, match="router before the model is wrapped"):
+        PathwayRouter({"asr": wrap(model)}, renamed(masks))
+
+
+def renamed(masks):
+    """The masks, of the model as one of several modules."""
+    return MaskSet(
+        {f"asr.{n}": s for n, s in masks.shapes.items()}, masks.pathways
+    )
+
+
+def test_a_layer_that_is_copied_part_by_part(model, masks):
+    """As DataParallel does; masks would not reach the copy."""
+    router = PathwayRouter(model, masks)
+    copied = model.first._replicate_for_data_parallel()
+    with router.through("en"), pytest.raises(UserError, match="got first"):
+        copied(X)
+
+
+@pytest.mark.parametrize("rows", [["en", "ru"], ROWS + ["en"], ["en"] * 3])
+def test_a_list_of_another_length_than_the_batch(model, masks, rows):
+    router = PathwayRouter(model, masks)
+    with (
+        router.through(rows),
+        pytest.raises(UserError, match=f"got {len(rows)} pathways and 4 rows"),
+    ):
+        model(X)
+
+
+def test_masks_of_another_architecture(model):
+    other = MaskSet({"first.weight": [8, 8], "third.weight": [8, 8]}, NAMES)
+    with pytest.raises(UserError, match="'third.weight', which it has not"):
+        PathwayRouter(model, other)
+    other = MaskSet({"first.weight": [8, 9]}, NAMES)
+    with pytest.raises(UserError, match=r"shape \[8, 8\], got \[8, 9\]"):
+        PathwayRouter(model, other)
+
+
+def test_masks_of_layers_that_are_not_aware():
+    model = Model()
+    masks = random_masks(model, NAMES)
+    with pytest.raises(UserError, match="'first.weight' of another and 1 more"):
+        PathwayRouter(model, masks)
+
+
+def test_a_second_router(model, masks):
+    PathwayRouter(model, masks)
+    with pytest.raises(UserError, match="one router, got a second for 'first'"):
+        PathwayRouter(model, masks)
+
+
+def test_a_packed_sequence_has_no_rows():
+    model = nn.LSTM(8, 5, batch_first=True)
+    convert(model)
+    router = PathwayRouter(model, random_masks(model, NAMES))
+    packed = nn.utils.rnn.pack_padded_sequence(
+        X, [7, 5, 5, 2], batch_first=True
+    )
+    with router.through(ROWS), pytest.raises(UserError, match="padded tensor"):
+        model(packed)
+
+
+def test_a_layer_with_a_router_is_not_compiled_to_torchscript(model, masks):
+    PathwayRouter(model, masks)
+    with pytest.raises(UserError, match="TorchScript, got first"):
+        torch.jit.script(model)
+
+
+def test_check_passes_where_all_is_well(model, masks):
+    router = PathwayRouter(model, masks)
+    router.check(lambda: model(X), ROWS)
+    assert router.route == ()
+
+
+def test_check_finds_layers_that_do_not_run(model, masks):
+    router = PathwayRouter(model, masks)
+    with pytest.raises(UserError, match="got none of second, again"):
+        router.check(lambda: model.first(X), ROWS)
+
+
+def test_check_finds_time_before_the_batch():
+    """Where there are as many frames as utterances, no size tells."""
+    layer = nn.Linear(8, 8)
+    convert(layer)
+    router = PathwayRouter(layer, random_masks(layer, NAMES))
+    square = drawn(4, 4, 8)
+    with pytest.raises(UserError, match="is a layer's input not batch first"):
+        router.check(
+            lambda: layer(square.transpose(0, 1)).transpose(0, 1), ROWS
+        )
+
+
+@pytest.mark.parametrize("pathways", [["en"] * 4, "en", []])
+def test_check_needs_two_pathways(model, masks, pathways):
+    router = PathwayRouter(model, masks)
+    with pytest.raises(UserError, match="a list with two different ones at"):
+        router.check(lambda: model(X), pathways)
+
+
+@pytest.mark.parametrize("wrong", [lambda x: (x,), lambda x: x[:2]])
+def test_check_needs_rows(model, masks, wrong):
+    router = PathwayRouter(model, masks)
+    with pytest.raises(UserError, match="must return a tensor with 4 rows"):
+        router.check(lambda: wrong(model(X)), ROWS)
+
+
+def test_check_takes_infinities_that_are_equal_and_no_other_number(
+    model, masks
+):
+    router = PathwayRouter(model, masks)
+    low = torch.full((4, 7, 1), float("-inf"))
+    router.check(lambda: torch.cat([model(X), low], 2), ROWS)
+    with pytest.raises(UserError, match="got a difference of nan in rows of"):
+        router.check(lambda: torch.cat([model(X), low - low], 2), ROWS)
