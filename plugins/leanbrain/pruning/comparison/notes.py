@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from leanbrain.pruning.comparison.method import START
-from leanbrain.pruning.comparison.points import Findings
+from leanbrain.pruning.comparison.points import Findings, Point
 from leanbrain.pruning.comparison.rows import commits_of
 from leanbrain.pruning.comparison.tables import count, listed, percent
 
@@ -66,23 +68,31 @@ def _commits(found: Findings) -> list[str]:
     if len(commits) < 2:
         return []
     texts = [f"The runs are of {len(commits)} commits: rows.csv says which."]
-    several: dict[str, list[str]] = {}
-    for point in found.points:
-        parts = {len(commits_of([x])) for x in point.rows}
-        if max(parts) > 1 and point.method != START:
-            place = several.setdefault(point.method, [])
-            place.append(percent(point.sparsity))
+    trained = [x for x in found.points if x.method != START]
+    several = [
+        x for x in trained if max(len(commits_of([y])) for y in x.rows) > 1
+    ]
     if several:
-        names = [f"{x} ({', '.join(y)})" for x, y in several.items()]
         texts.append(
             "With the runs that they start from, these are of several commits "
-            f"within one row: {listed(names)}."
+            f"within one row: {_named(several, trained)}."
         )
     unlike = [
-        f"{x.method} at {percent(x.sparsity)}"
-        for x in found.points
-        if len({str(y.get("commit")) for y in x.rows}) > 1
+        x for x in trained if len({str(y.get("commit")) for y in x.rows}) > 1
     ]
     if unlike:
-        texts.append(f"Of different commits by seed are {listed(unlike)}.")
+        texts.append(
+            f"Of different commits by seed: {_named(unlike, trained)}."
+        )
     return texts
+
+
+def _named(points: Sequence[Point], among: Sequence[Point]) -> str:
+    """Lists methods, each with its sparsities."""
+    if len(points) > 1 and len(points) == len(among):
+        return "all"
+    places: dict[str, list[str]] = {}
+    for point in points:
+        place = places.setdefault(point.method, [])
+        place.append(percent(point.sparsity))
+    return listed([f"{x} ({', '.join(y)})" for x, y in places.items()])

@@ -143,4 +143,7 @@ def test_commits_within_a_row_are_told(kept):
         for x in kept.rows
     ]
     texts = words.notes(analyse(replace(kept, rows=rows), draws=20))
-    assert "Of different commits by seed are imp at 80 %." in texts
+    assert "Of different commits by seed: imp (80 %)." in texts
+    rows = [{**x, "commit": f"c{x['seed']}"} for x in kept.rows]
+    texts = words.notes(analyse(replace(kept, rows=rows), draws=20))
+    assert "Of different commits by seed: all." in texts
