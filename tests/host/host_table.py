@@ -32,7 +32,7 @@ class Part:
 
 PARTS = (
     Part("recipes", "(a) consistency checks, recipe tests"),
-    Part("layers", "(b) unit tests, our layers patched in"),
+    Part("layers", "(b) unit tests, examples, with our layers"),
     Part("sparsity_0", "(c) integration examples, pruned to 0 %"),
     Part("sparsity_30", "(c) integration examples, pruned to 30 %", False),
 )

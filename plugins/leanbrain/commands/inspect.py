@@ -125,10 +125,11 @@ def main(options: argparse.Namespace) -> int:
 
     built = build_modules(options.yaml, settings)
     _demand_some(options.yaml, built)
-    if pruner is None:
-        chosen = (options.include or ("*",), options.exclude, None)
-    else:
-        chosen = (pruner.include, pruner.exclude, pruner.groups)
+    chosen: tuple[Any, Any, Any] = (
+        (options.include or ("*",), options.exclude, None)
+        if pruner is None
+        else (pruner.include, pruner.exclude, pruner.groups)
+    )
     rows = inspect_targets(built.modules, *chosen)
     targets = select_targets(built.modules, *chosen)
     lost = cover(built.modules, targets).lost

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["add_arguments", "main"]
 
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's arguments to its parser.
 

@@ -13,6 +13,11 @@ from torch import nn
 
 __all__ = ["weights_made_by_hooks", "weights_read_directly"]
 
+# Name of a variable -> what it stands for, and what is below that.
+_Aliases = dict[str, list[tuple[ast.expr, tuple[str, ...]]]]
+
+# Look at weights of their parts to choose a way, and leave them to the parts.
+_LOOKING = {nn.TransformerEncoder.forward}
 # What is asked of a weight without computing with it.
 _HARMLESS = {"device", "dtype", "shape", "size", "requires_grad", "ndim"}
 
@@ -31,7 +36,8 @@ def weights_read_directly(module: nn.Module) -> dict[int, str]:
     Returns
     -------
     dict
-        id of a parameter -> its path below the module.
+        id of a parameter -> its path below the module. Where an index chooses
+        a part, each may be meant.
 
     Example
     -------
@@ -39,18 +45,24 @@ def weights_read_directly(module: nn.Module) -> dict[int, str]:
     >>> sorted(weights_read_directly(attention).values())
     ['out_proj.bias', 'out_proj.weight']
     """
-    own = {
-        path: id(parameter)
-        for path, parameter in module.named_parameters(remove_duplicate=False)
-    }
-    found: dict[int, str] = {}
     kind: Any = type(module)
-    for chain in _chains_of(kind):
-        for end in range(2, len(chain) + 1):
-            path = ".".join(chain[:end])
-            if path in own:
-                found[own[path]] = path
-    return found
+    if kind.forward in _LOOKING:
+        return {}
+    # Parts that an index chooses may be any.
+    chains = [c for c in _chains_of(kind) if len(c) > 1]
+    return {
+        id(parameter): path
+        for path, parameter in module.named_parameters(remove_duplicate=False)
+        for chain in chains
+        if "." in path and _reads(chain, path.split("."))
+    }
+
+
+def _reads(chain: tuple[str, ...], path: list[str]) -> bool:
+    """Says whether a chain goes to a parameter, or on from there."""
+    return len(chain) >= len(path) and all(
+        a in ("*", b) for a, b in zip(chain, path, strict=False)
+    )
 
 
 def weights_made_by_hooks(layer: nn.Module) -> dict[int, str]:
@@ -111,6 +123,7 @@ def _parse(method: Any) -> ast.AST | None:
 
 def _chains(tree: ast.AST) -> Iterator[tuple[str, ...]]:
     """Yields what stands behind `self.`: ("conv", "weight"), ("step",)."""
+    aliases = _aliases(tree)
     inner: set[int] = set()
     for node in ast.walk(tree):
         if not isinstance(node, ast.Attribute):
@@ -120,26 +133,61 @@ def _chains(tree: ast.AST) -> Iterator[tuple[str, ...]]:
         if id(node) in inner:
             # A longer chain was yielded, cut where it asks for no numbers.
             continue
-        chain = _chain(node)
-        if chain and chain[-1] in _HARMLESS:
-            continue
-        if chain:
-            yield chain
+        for chain in _spell(node, aliases):
+            if chain and chain[-1] not in _HARMLESS:
+                yield chain
 
 
-def _chain(node: ast.expr) -> tuple[str, ...]:
-    """Spells `self.a[0].b` as ("a", "0", "b"); () for anything else."""
+def _aliases(tree: ast.AST) -> _Aliases:
+    """Finds names for parts: ``conv = self.conv``, ``for x in self.layers``."""
+    found: _Aliases = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Assign):
+            for target in node.targets:
+                _name(target, node.value, (), found)
+        elif isinstance(node, ast.For | ast.comprehension):
+            _name_each(node.target, node.iter, found)
+    return found
+
+
+def _name_each(target: ast.expr, values: ast.expr, found: _Aliases) -> None:
+    """Notes the names of a loop, also over `zip` and `enumerate`."""
+    if isinstance(values, ast.Call) and isinstance(target, ast.Tuple):
+        # Of `enumerate` the last name is meant, of `zip` each.
+        firsts = len(target.elts) - len(values.args)
+        for one, each in zip(target.elts[firsts:], values.args, strict=False):
+            _name_each(one, each, found)
+    else:
+        _name(target, values, ("*",), found)
+
+
+def _name(
+    target: ast.expr, value: ast.expr, below: tuple[str, ...], found: _Aliases
+) -> None:
+    """Notes one name."""
+    if isinstance(target, ast.Name):
+        found.setdefault(target.id, []).append((value, below))
+
+
+def _spell(node: ast.expr, aliases: _Aliases) -> Iterator[tuple[str, ...]]:
+    """Spells `self.a[0].b` as ("a", "0", "b"); nothing for anything else."""
     names: list[str] = []
-    while True:
+    while not isinstance(node, ast.Name):
         if isinstance(node, ast.Attribute):
             names.append(node.attr)
-            node = node.value
         elif isinstance(node, ast.Subscript):
-            if not isinstance(node.slice, ast.Constant):
-                return ()
-            names.append(str(node.slice.value))
-            node = node.value
-        elif isinstance(node, ast.Name) and node.id == "self":
-            return tuple(reversed(names))
+            place = node.slice
+            known = isinstance(place, ast.Constant)
+            names.append(str(place.value) if known else "*")  # type: ignore
         else:
-            return ()
+            return
+        node = node.value
+    chain = tuple(reversed(names))
+    if node.id == "self":
+        yield chain
+        return
+    # Without the name itself: `x = x.weight` is no name for a part.
+    others = {k: v for k, v in aliases.items() if k != node.id}
+    for value, below in aliases.get(node.id, []):
+        for start in _spell(value, others):
+            yield (*start, *below, *chain)

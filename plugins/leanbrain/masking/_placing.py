@@ -56,7 +56,8 @@ def find_layers(modules: Modules, masks: MaskSet) -> _Layers:
     for name, (layer, _) in layers.items():
         if layer._lane is not None:
             raise UserError(
-                f"The model must have one router, got a second for {name!r}; "
+                "The model must have one router, got a second for "
+                f"{name or 'the model'!r}; "
                 "`detach` the first."
             )
     return layers

@@ -126,6 +126,8 @@ def convert(
     >>> isinstance(model[0], nn.Linear)
     True
     """
+    from leanbrain.masking.nnet._aware import MaskAware
+
     coverage = cover(modules, targets)
     if coverage.lost:
         name, why = next(iter(coverage.lost.items()))
@@ -141,10 +143,11 @@ def convert(
     if coverage.aware == set(coverage.layers):
         raise UserError(
             "The model must not be converted twice, got mask-aware layers "
-            f"only ({', '.join(list(coverage.layers)[:3])}, ...)."
+            f"only ({_list(coverage.layers)})."
         )
     for name, layer in walk_modules(modules):
-        if name in coverage.layers and name not in coverage.aware:
+        # A layer with two names comes twice.
+        if name in coverage.layers and not isinstance(layer, MaskAware):
             layer.__class__ = _aware_class_of(layer)
     return coverage
 
@@ -163,6 +166,13 @@ def _aware_class_of(layer: nn.Module) -> Any:
     stock: Any = kind.__bases__[0]
     aware: Any = aware_class(stock)
     return type(kind.__name__, (aware,), members)
+
+
+def _list(names: Iterable[str]) -> str:
+    """The first of some names of layers; the model itself has none."""
+    first, *others = [name or "the model" for name in names]
+    shown = ", ".join([first, *others[:2]])
+    return f"{shown}, ..." if others[2:] else shown
 
 
 def _check(modules: Modules, targets: Sequence[Target]) -> None:

@@ -68,7 +68,12 @@ class PathwayRouter:
         self.masks = _read(masks)
         self._route = Route()
         self._lanes = [
-            Lane(name, layer, MaskedWeights(places, self.masks), self._route)
+            Lane(
+                name or "the model",
+                layer,
+                MaskedWeights(places, self.masks),
+                self._route,
+            )
             for name, (layer, places) in find_layers(
                 modules, self.masks
             ).items()

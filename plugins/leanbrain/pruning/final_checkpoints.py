@@ -1,4 +1,4 @@
-"""Lets a recipe evaluate and keep checkpoints of the final sparsity."""
+"""What checkpoints of a pruned run say of it, and which of them come first."""
 
 from __future__ import annotations
 
@@ -10,14 +10,17 @@ from leanbrain.pruning.checkpoints import CHECKPOINT_NAME
 if TYPE_CHECKING:
     from leanbrain.pruning.pruner import AdaptivePruner
 
-__all__ = ["prefer_final", "saved_total_steps"]
+__all__ = ["check_same_request", "prefer_final", "saved_total_steps"]
 
 # In the meta data of a checkpoint.
 FINAL = "pruning_final"
 TOTAL_STEPS = "pruning_total_steps"
+REQUEST = "pruning_request"
 
 
-def prefer_final(pruner: AdaptivePruner, checkpointer: Any) -> None:
+def prefer_final(
+    pruner: AdaptivePruner, checkpointer: Any, request: str | None = None
+) -> None:
     """Makes a Checkpointer rank checkpoints with frozen masks first.
 
     A recipe evaluates, averages and keeps its best checkpoints. While
@@ -28,16 +31,20 @@ def prefer_final(pruner: AdaptivePruner, checkpointer: Any) -> None:
     pruner : AdaptivePruner
         Says whether a checkpoint that is saved is final.
     checkpointer : Checkpointer
-        Saving adds two entries to the meta data; `find_checkpoints`, and
-        what uses it, takes final checkpoints before all others.
+        Saving adds entries to the meta data; `find_checkpoints`, and what
+        uses it, takes final checkpoints before all others.
+    request : str, optional
+        What the user asked for, to be kept with each checkpoint.
     """
     save, find = checkpointer.save_checkpoint, checkpointer.find_checkpoints
 
     def wrapped_save(meta: Any = None, *args: Any, **kwargs: Any) -> Any:
-        ours = {
+        ours: dict[str, Any] = {
             FINAL: bool(pruner.frozen),
             TOTAL_STEPS: pruner.plan.total_steps,
         }
+        if request is not None:
+            ours[REQUEST] = request
         return save({**(meta or {}), **ours}, *args, **kwargs)
 
     def wrapped_find(
@@ -80,3 +87,30 @@ def saved_total_steps(checkpointer: Any) -> int | None:
             f"otherwise than by `leanbrain run`, got {found.path} without it."
         )
     return int(found.meta[TOTAL_STEPS])
+
+
+def check_same_request(checkpointer: Any, request: str) -> None:
+    """Refuses to continue a run that was asked for something else.
+
+    Its masks would be taken for what is asked for now, and its plan may be at
+    its end.
+
+    Arguments
+    ---------
+    checkpointer : Checkpointer or None
+        As it will be recovered from.
+    request : str
+        What the user asks for.
+
+    Raises
+    ------
+    UserError
+        If the newest checkpoint says that it is of another request.
+    """
+    found = checkpointer.find_checkpoint() if checkpointer else None
+    before = found.meta.get(REQUEST, request) if found else request
+    if before != request:
+        raise UserError(
+            f"A run must be continued with its own pruning, {before} (for "
+            f"another one give another output folder), got {request}."
+        )

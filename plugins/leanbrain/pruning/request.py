@@ -52,6 +52,11 @@ class PruningRequest:
     brain: str | None = None
     total_steps: int | None = None
 
+    def __str__(self) -> str:
+        """The method and its settings, without the folder that it lies in."""
+        own = (f"{key}={value}" for key, value in self.settings.items())
+        return " ".join([os.path.basename(self.method), *sorted(own)])
+
     def build(self, total_steps: int) -> AdaptivePruner:
         """Builds the pruner of a run.
 

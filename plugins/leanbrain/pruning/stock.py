@@ -15,7 +15,11 @@ from torch.nn.parallel import DataParallel, DistributedDataParallel
 from leanbrain.checks import UserError
 from leanbrain.pruning.attach import is_attached
 from leanbrain.pruning.checkpoints import require_pruned
-from leanbrain.pruning.final_checkpoints import prefer_final, saved_total_steps
+from leanbrain.pruning.final_checkpoints import (
+    check_same_request,
+    prefer_final,
+    saved_total_steps,
+)
 from leanbrain.pruning.opt_class import PrunedOptimizer
 from leanbrain.pruning.owned import leave_out_unowned, warn_of_frozen
 from leanbrain.pruning.request import PruningRequest
@@ -160,6 +164,7 @@ class StockPruning:
         self, brain: sb.Brain, epoch_counter: Any, loader: Any, inner: Any
     ) -> None:
         """Attaches to a Brain that is about to be fitted."""
+        check_same_request(brain.checkpointer, str(self.request))
         total = self.request.total_steps
         if total is None:
             total = saved_total_steps(brain.checkpointer)
@@ -191,7 +196,7 @@ class StockPruning:
         pruner.attach(brain)
         self._fit = vars(brain).pop("fit")
         if brain.checkpointer is not None:
-            prefer_final(pruner, brain.checkpointer)
+            prefer_final(pruner, brain.checkpointer, str(self.request))
         self.brain, self.pruner = brain, pruner
         self._announce(brain, pruner)
 

@@ -76,7 +76,8 @@ def test_script_finds_what_python_gives_it(tmp_path, capsys):
             r"The recipe has no key 'lrr' \(nearest: lr\)\.",
         ),
         (
-            "raise ValueError(\"'lr' is a !PLACEHOLDER and must be replaced.\")",
+            "text = \"'lr' is a !PLACEHOLDER and must be replaced.\"\n"
+            "raise ValueError(text)",
             UserError,
             r"b.yaml must be given a value for `lr`, got none \(--lr=..\)\.",
         ),

@@ -204,6 +204,27 @@ def test_pruned_brain_may_be_evaluated_before_it_is_fitted(tmp_path):
     assert pruning.pruner.step == 9
 
 
+def test_another_pruning_does_not_continue_a_run(tmp_path):
+    """Its masks are final: what is asked for now would never come."""
+
+    def fit(epochs, **settings):
+        made = brain(checkpointer=Checkpointer(tmp_path))
+        made.checkpointer.add_recoverable("model", made.modules)
+        with stock(settings=settings).patching():
+            made.fit(range(epochs), data())
+            made.checkpointer.save_checkpoint()
+
+    fit(1, sparsity=0.5)
+    fit(2, sparsity=0.5)
+    with pytest.raises(
+        UserError,
+        match=r"own pruning, one_shot.yaml sparsity=0.5 .*yaml sparsity=0.8\.",
+    ):
+        fit(2, sparsity=0.8)
+    with pytest.raises(UserError, match=r"got one_shot.yaml\."):
+        fit(2)
+
+
 def test_fit_is_put_back_also_after_an_error():
     fit, evaluate = sb.Brain.fit, sb.Brain.evaluate
     with pytest.raises(RuntimeError, match="stop"), stock().patching():

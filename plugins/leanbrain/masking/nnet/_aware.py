@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
+import torch
 from torch import nn
 from torch._compile import _disable_dynamo
 
@@ -49,10 +50,7 @@ class MaskAware:
     def __prepare_scriptable__(self) -> nn.Module:
         """TorchScript compiles the stock layer: it knows no pathways."""
         if self._lane is not None:
-            raise UserError(
-                "A layer with a router must not be compiled to TorchScript, "
-                f"got {self._lane.name}."
-            )
+            raise _no_torchscript(self._lane)
         plain: nn.Module = self.stock.__new__(self.stock)
         plain.__dict__ = self.__dict__
         return plain
@@ -95,6 +93,8 @@ def _run(
             "A layer with a router must not be copied part by part, as "
             f"DataParallel does, got {lane.name} (DDP does not)."
         )
+    if torch.jit.is_tracing():
+        raise _no_torchscript(lane)
     given = signature.bind(layer, *args, **kwargs)
     weights, spec = lane.weights, layer.row_spec()
     grouping = lane.grouping(_size(spec, given.arguments))
@@ -117,13 +117,23 @@ def _run(
 _run_uncompiled = _disable_dynamo(_run)
 
 
+def _no_torchscript(lane: Lane) -> UserError:
+    """Makes the error of a program that would hold one route for ever."""
+    return UserError(
+        "A layer with a router must not be compiled to TorchScript, got "
+        f"{lane.name}."
+    )
+
+
 def _size(spec: RowSpec, arguments: Mapping[str, Any]) -> int | None:
     """How many rows the first argument has; None if it does not tell."""
     name, where = next(iter(spec.inputs.items()))
-    shape = getattr(arguments.get(name), "shape", ())
-    if not isinstance(where, Rows) or len(shape) <= where.dim:
+    value = arguments.get(name)
+    if not isinstance(where, Rows) or not isinstance(value, torch.Tensor):
         return None
-    return int(shape[where.dim])
+    if value.is_nested or value.dim() <= where.dim:
+        return None
+    return value.shape[where.dim]
 
 
 def _arguments(
@@ -142,6 +152,8 @@ def _arguments(
         if name in spec.inputs:
             try:
                 mine.arguments[name] = taken.take(value, spec.inputs[name])
+            except UserError:
+                raise
             except ValueError as error:
                 raise lane.wrong_rows(error.args[0]) from error
         if name in spec.copied and number and mine.arguments[name] is value:

@@ -99,6 +99,63 @@ def test_a_weight_that_is_read_past_the_layer_is_named():
     assert type(model.lin) is not nn.Linear
 
 
+class Alias(nn.Module):
+    """Its forwards read weights by another name than `self.conv.weight`."""
+
+    def __init__(self):
+        super().__init__()
+        self.lins = nn.ModuleList([nn.Linear(3, 3), nn.Linear(3, 3)])
+        self.last = nn.Linear(3, 3)
+
+
+class Named(Alias):
+    def forward(self, x):
+        lin = self.last
+        weight = lin.weight
+        return F.linear(self.lins[0](self.lins[1](x)), weight)
+
+
+class Indexed(Alias):
+    def forward(self, x, i=0):
+        return F.linear(self.last(x), self.lins[i].weight)
+
+
+class Looped(Alias):
+    def forward(self, x):
+        for i, lin in enumerate(self.lins):
+            x = F.linear(x, lin.weight) + i
+        return self.last(x)
+
+
+class Zipped(Alias):
+    def forward(self, x):
+        return [
+            F.linear(y, f.weight) for y, f in zip(x, self.lins, strict=True)
+        ]
+
+
+class Shapes(Alias):
+    def forward(self, x):
+        for lin in self.lins:
+            x = lin(x.to(lin.weight.dtype))
+        last = self.last
+        return last(x.view(-1, last.weight.shape[1]))
+
+
+@pytest.mark.parametrize(
+    ("kind", "lost"),
+    [
+        (Named, ["last.weight"]),
+        (Indexed, ["lins.0.weight", "lins.1.weight"]),
+        (Looped, ["lins.0.weight", "lins.1.weight"]),
+        (Zipped, ["lins.0.weight", "lins.1.weight"]),
+        (Shapes, []),
+    ],
+)
+def test_a_weight_that_is_read_by_another_name(kind, lost):
+    assert sorted(cover(kind()).lost) == lost
+
+
 def test_a_weight_in_a_forward_that_is_not_known_is_named():
     class Own(nn.Module):
         def __init__(self):
@@ -132,8 +189,10 @@ def test_a_layer_derived_with_a_forward_of_its_own_is_not_converted():
 def test_converting_twice_is_refused():
     model = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3))
     convert(model)
-    with pytest.raises(UserError, match=r"not be converted twice, .*\(0, 1, "):
+    with pytest.raises(UserError, match=r"not be converted twice, .*\(0, 1\)"):
         convert(model)
+    with pytest.raises(UserError, match=r"twice, .* only \(the model\)"):
+        convert(model[0])
     # What came later is converted.
     model.append(nn.Linear(3, 2))
     assert list(convert(model).layers) == ["0", "1", "2"]
@@ -200,6 +259,15 @@ def test_modules_must_be_modules(modules):
 def test_a_wrapped_model_is_refused(wrap):
     with pytest.raises(UserError, match="must be converted before it is"):
         convert({"asr": nn.Sequential(wrap(nn.Linear(3, 3)))})
+
+
+def test_a_layer_with_two_names_is_converted_once():
+    layer = nn.Linear(3, 3)
+    modules = {"first": nn.Sequential(layer, layer), "second": layer}
+    assert list(convert(modules).layers) == ["first.0", "first.1", "second"]
+    router = PathwayRouter(modules, random_masks(modules, ["en", "ru"]))
+    router.check(lambda: modules["first"](drawn(2, 3)), ["en", "ru"])
+    assert isinstance(layer, nn.Linear)
 
 
 def test_layers_of_a_yaml_need_no_conversion():

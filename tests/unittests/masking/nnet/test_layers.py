@@ -6,9 +6,8 @@ import pickle
 
 import pytest
 import torch
-from layer_cases import AWARE, IDS, LAYERS, B, C, X
+from layer_cases import AWARE, IDS, LAYERS, B, C, X, linear
 from random_masks import drawn, random_masks
-from speechbrain.nnet import linear
 from torch import nn
 
 from leanbrain.masking.convert import convert

@@ -104,14 +104,46 @@ def test_a_packed_sequence_has_no_rows():
     packed = nn.utils.rnn.pack_padded_sequence(
         X, [7, 5, 5, 2], batch_first=True
     )
-    with router.through(ROWS), pytest.raises(UserError, match="padded tensor"):
+    with (
+        router.through(ROWS),
+        pytest.raises(UserError, match="^A recurrent layer with"),
+    ):
         model(packed)
 
 
 def test_a_layer_with_a_router_is_not_compiled_to_torchscript(model, masks):
-    PathwayRouter(model, masks)
+    router = PathwayRouter(model, masks)
     with pytest.raises(UserError, match="TorchScript, got first"):
         torch.jit.script(model)
+    traced = torch.jit.trace(model, X)
+    assert torch.equal(traced(X), model(X))
+    with router.through(ROWS), pytest.raises(UserError, match="got first"):
+        torch.jit.trace(model, X)
+
+
+@torch.no_grad()
+def test_a_nested_tensor_has_no_rows():
+    layer = nn.TransformerEncoderLayer(8, 2, 8, batch_first=True)
+    model = nn.TransformerEncoder(layer, 1).eval()
+    convert(model)
+    router = PathwayRouter(model, random_masks(model, NAMES))
+    padding = torch.arange(7) >= torch.tensor([[7], [5], [3], [7]])
+    with (
+        router.through(ROWS),
+        pytest.raises(UserError, match="^Layers with pathways must get padded"),
+    ):
+        model(X, src_key_padding_mask=padding)
+
+
+def test_a_model_that_is_one_layer_is_named():
+    layer = nn.Linear(8, 8)
+    convert(layer)
+    masks = random_masks(layer, NAMES)
+    router = PathwayRouter(layer, masks)
+    with router.through(ROWS), pytest.raises(UserError, match="in the model "):
+        layer(X[:2])
+    with pytest.raises(UserError, match="a second for 'the model'"):
+        PathwayRouter(layer, masks)
 
 
 def test_check_passes_where_all_is_well(model, masks):
