@@ -38,8 +38,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # What follows the command is for its own parser.
         name = _parser().parse_args(given[:1]).command
         command = import_module(f"leanbrain.commands.{name}")
-        options = _parser_of(name, command).parse_args(given[1:])
-        return int(command.main(options))
+        parser = _parser_of(name, command)
+        # What is no option of ours is one of the recipe's.
+        options, rest = parser.parse_known_args(given[1:])
+        return int(command.main(options, rest))
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -171,12 +171,11 @@ def _outcome(pruned: Any, checkpointer: Any) -> list[str]:
 
 def _small(diff: Diff, folder: Path) -> dict[str, Any]:
     """What makes the recipe small: the overrides of its family."""
-    from leanbrain.commands.settings import read_settings
+    from leanbrain.commands.settings import read_overrides
 
     family = next(f for f in FAMILIES if f.yaml == diff.path)
-    given = [text.removeprefix("--") for text in family.overrides]
     return {
-        **read_settings(given),
+        **read_overrides(family.overrides),
         "output_folder": str(folder / "out" / Path(diff.path).stem),
         **FEW_STEPS,
     }

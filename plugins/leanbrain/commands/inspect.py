@@ -7,10 +7,13 @@ Prints every weight that can be masked, by group, and why the others are left
 out. With --pruning also a dry run of the method: when masks change, at which
 sparsity, how many weights each target keeps, and what memory it takes.
 
+What is not an option of this command is one of the recipe's, as in its own
+script and in `leanbrain run`.
+
 examples:
 
   Which weights of this Conformer can be pruned?
-    leanbrain inspect hparams/conformer_large.yaml --set output_neurons=500
+    leanbrain inspect hparams/conformer_large.yaml --output_neurons=500
 
   What would adaptive pathways do in 50,000 steps, encoder only?
     leanbrain inspect hparams/conformer_large.yaml \\
@@ -29,7 +32,7 @@ from typing import TYPE_CHECKING, Any
 from leanbrain.checks import UserError
 from leanbrain.commands.method_file import HELP, find_method
 from leanbrain.commands.parser import Once
-from leanbrain.commands.settings import read_settings
+from leanbrain.commands.settings import read_overrides, read_settings
 
 if TYPE_CHECKING:
     from leanbrain.pruning.inspection import DryRun, Row
@@ -42,14 +45,6 @@ __all__ = ["add_arguments", "main"]
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's options to its parser."""
     parser.add_argument("yaml", help="a recipe's YAML")
-    parser.add_argument(
-        "--set",
-        nargs="+",
-        action="extend",
-        default=[],
-        metavar="KEY=VALUE",
-        help="other values for keys of the recipe",
-    )
     parser.add_argument(
         "--include",
         nargs="+",
@@ -71,13 +66,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("dry run")
     group.add_argument("--pruning", metavar="YAML", action=Once, help=HELP)
     group.add_argument(
-        "--pruning_set",
+        "--set",
         nargs="+",
         action="extend",
         default=[],
         metavar="KEY=VALUE",
-        help="other values for keys of the method; `leanbrain run` calls it "
-        "--set, too",
+        help="other values for keys of the method",
     )
     group.add_argument(
         "--total_steps",
@@ -95,13 +89,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def main(options: argparse.Namespace) -> int:
+def main(options: argparse.Namespace, rest: Sequence[str] = ()) -> int:
     """Prints the table, and the dry run if there is a method.
 
     Arguments
     ---------
     options : Namespace
         As `add_arguments` has them.
+    rest : Sequence[str]
+        Other values for keys of the recipe: --key=value or --key value.
 
     Returns
     -------
@@ -114,7 +110,7 @@ def main(options: argparse.Namespace) -> int:
         If a file, a key, a value or a pattern is wrong, or no module of the
         recipe can be built.
     """
-    settings = read_settings(options.set)
+    overrides = read_overrides(rest)
     # Before the slow imports: what is wrong with the method is said at once.
     pruner = _pruner(options) if options.pruning else None
 
@@ -123,7 +119,7 @@ def main(options: argparse.Namespace) -> int:
     from leanbrain.pruning.inspection import dry_run, inspect_targets
     from leanbrain.recipes.building import build_modules
 
-    built = build_modules(options.yaml, settings)
+    built = build_modules(options.yaml, overrides)
     _demand_some(options.yaml, built)
     chosen: tuple[Any, Any, Any] = (
         (options.include or ("*",), options.exclude, None)
@@ -148,7 +144,7 @@ def _pruner(options: argparse.Namespace) -> AdaptivePruner:
 
     request = PruningRequest(
         find_method(options.pruning),
-        read_settings(options.pruning_set, "--pruning_set"),
+        read_settings(options.set),
         pathways=options.pathways or ("all",),
         include=options.include,
         exclude=options.exclude,

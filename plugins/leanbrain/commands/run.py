@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -52,13 +52,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def main(options: argparse.Namespace) -> int:
+def main(options: argparse.Namespace, rest: Sequence[str] = ()) -> int:
     """Runs the script.
 
     Arguments
     ---------
     options : argparse.Namespace
         As `add_arguments` describes them.
+    rest : Sequence[str]
+        Words before the script's name that are none of them: the script's.
 
     Returns
     -------
@@ -87,7 +89,7 @@ def main(options: argparse.Namespace) -> int:
     _listen()
     stock = StockPruning(request)
     with stock.patching():
-        _run(script, [str(recipe), *overrides])
+        _run(script, [str(recipe), *rest, *overrides])
     stock.check_done()
     _say(stock.summary())
     return 0
@@ -99,7 +101,6 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     add("--pruning", metavar="YAML", action=Once, help=HELP)
     add(
         "--set",
-        "--pruning_set",
         nargs="+",
         action="extend",
         metavar="KEY=VALUE",

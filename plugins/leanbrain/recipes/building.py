@@ -107,7 +107,7 @@ def _close(tree: Any, file: str | os.PathLike[str]) -> None:
     missing = [key for key in keys if not looks_like_path(key)]
     if missing:
         named = ", ".join(f"`{key}`" for key in missing)
-        advice = " ".join(f"--set {key}=.." for key in missing)
+        advice = " ".join(f"--{key}=.." for key in missing)
         raise UserError(
             f"The modules of {file} need a value for {named}, got none; give "
             f"{advice}"

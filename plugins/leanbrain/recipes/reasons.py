@@ -72,7 +72,7 @@ def why_not(error: BaseException, tree: Any, key: str) -> str:
     sources = _sources(tree, key) if offline else []
     said = " ".join([*map(str, chain), *sources])
     if dummy := _DUMMY.search(said):
-        return f"needs a value for `{dummy[1]}` (--set {dummy[1]}=..)"
+        return f"needs a value for `{dummy[1]}` (--{dummy[1]}=..)"
     if offline:
         return f"needs a download: {', '.join(sources) or 'source unknown'}"
     for cause in chain:

@@ -45,7 +45,7 @@ def fails(capsys, *arguments):
 
 
 def test_prints_the_table(recipe, capsys):
-    assert main(["inspect", recipe, "--set", "size=20"]) == 0
+    assert main(["inspect", recipe, "--size=20"]) == 0
     lines = capsys.readouterr().out.splitlines()
     cells = {x.split("  ")[0]: x.split() for x in lines if x}
     assert cells["enc"] == ["enc", "1,440", "84.4%"]
@@ -85,7 +85,7 @@ def test_prints_a_dry_run(recipe, methods, capsys):
 def test_json_says_the_same(recipe, methods, capsys):
     command = ["inspect", recipe, "--json", "--total_steps", "100"]
     command += ["--pruning", str(methods / "adaptive.yaml")]
-    command += ["--pathways", "en", "fr", "--pruning_set", "sparsity=0.5"]
+    command += ["--pathways", "en", "fr", "--set", "sparsity=0.5"]
     assert main(command) == 0
     said = json.loads(capsys.readouterr().out)
     assert [row["name"] for row in said["targets"]] == [
@@ -107,7 +107,7 @@ def test_patterns_that_are_typed_go_before_those_of_the_method(
 ):
     command = ["inspect", recipe, "--json", "--pruning"]
     command += [str(methods / "one_shot.yaml")]
-    command += ["--pruning_set", "exclude=['*_hh_*']"]
+    command += ["--set", "exclude=['*_hh_*']"]
     main(command)
     names = [r["name"] for r in json.loads(capsys.readouterr().out)["targets"]]
     assert names == ["enc.weight_ih_l0", "ctc_lin.weight"]
@@ -157,16 +157,25 @@ def test_what_could_not_be_built_is_told(recipe, tmp_path, capsys):
     ("arguments", "said"),
     [
         (
-            ["--set", "sizex=3"],
+            ["--sizex=3"],
             "error: The recipe has no key 'sizex' (nearest: size).",
         ),
-        (["--set", "size"], "error: `--set` must be key=value, got 'size'."),
-        (["--set", "size=3", "--set", "size=4"], "got 'size' twice."),
-        (["--set", "size=[3"], "error: `--set` must have a value in YAML"),
+        (["--size"], "error: An override of the recipe must be --key=value"),
+        (["size=3"], "must be --key=value, got 'size=3'."),
+        (["--size=3", "--size", "4"], "got 'size' twice."),
+        (["--size=[3"], "An override of the recipe must have a value in YAML"),
+        (
+            ["--pruning", "lap", "--set", "rate"],
+            "error: `--set` must be key=value, got 'rate'.",
+        ),
+        (
+            ["--pruning", "lap", "--set", "rate=1", "--set", "rate=2"],
+            "error: `--set` must name a key once, got 'rate' twice.",
+        ),
         (["--include", "dec.*"], "error: `include` pattern 'dec.*' must match"),
         (["--pruning", "no.yaml"], "no.yaml must be a readable file"),
         (
-            ["--pruning", "{methods}/lap.yaml", "--pruning_set", "rate=3"],
+            ["--pruning", "{methods}/lap.yaml", "--set", "rate=3"],
             "must be one of total_steps, pathways",
         ),
         (
@@ -178,11 +187,11 @@ def test_what_could_not_be_built_is_told(recipe, tmp_path, capsys):
             "must be given `initial_masks`, got none.",
         ),
         (
-            ["--pruning", "{methods}/lap.yaml", "--pruning_set", "sparsity=2"],
+            ["--pruning", "{methods}/lap.yaml", "--set", "sparsity=2"],
             "`final` must be in [0, 1), got 2, with sparsity=2 in {methods}",
         ),
         (
-            ["--pruning", "lap", "--pruning_set", "total_steps=2"],
+            ["--pruning", "lap", "--set", "total_steps=2"],
             "`total_steps` must be given as `--total_steps`, got it among",
         ),
         (
@@ -190,7 +199,7 @@ def test_what_could_not_be_built_is_told(recipe, tmp_path, capsys):
             "--pruning must be given once, got lap and imp",
         ),
         (["--pruning", "lapp"], "got 'lapp' (nearest: lap"),
-        (["--sett", "size=3"], "unrecognized arguments: --sett size=3"),
+        (["--sett", "size=3"], "The recipe has no key 'sett'"),
     ],
 )
 def test_what_is_wrong_is_one_sentence(
@@ -242,5 +251,5 @@ def test_settings_keep_types_and_tags():
     found = read_settings(["a=1e-3", "b=x=y", "c=!ref <d>", "e="])
     assert found["a"] == 0.001 and found["b"] == "x=y" and found["e"] is None
     assert found["c"].tag.value == "!ref"
-    with pytest.raises(UserError, match="`--own` must be key=value, got '=1'"):
-        read_settings(["=1"], "--own")
+    with pytest.raises(UserError, match="`--set` must be key=value, got '=1'"):
+        read_settings(["=1"])

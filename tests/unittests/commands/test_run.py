@@ -37,7 +37,7 @@ def test_other_options_go_to_the_script(case):
 
 
 def test_settings_of_all_options_are_joined():
-    words = "--set a=1 -- s y --pruning_set b=2 --pathways en --pathways fr"
+    words = "--set a=1 -- s y --set b=2 --pathways en --pathways fr"
     own, _ = parse(words.split())
     assert own.set == ["a=1", "b=2"] and own.pathways == ["en", "fr"]
 

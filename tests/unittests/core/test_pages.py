@@ -10,6 +10,7 @@ import pytest
 from leanbrain.__main__ import COMMANDS, _parser_of
 from leanbrain.checks import UserError
 from leanbrain.commands import run
+from leanbrain.commands.method_file import find_method
 from leanbrain.commands.settings import read_settings
 from leanbrain.pruning.methods import load_method
 
@@ -47,10 +48,12 @@ def parse(words):
     parser = _parser_of(
         name, importlib.import_module(f"leanbrain.commands.{name}")
     )
-    options = parser.parse_args(words[1:])
+    options, rest = parser.parse_known_args(words[1:])
     if name != "run":
-        read_settings(options.set)
-        return options.pruning, {}, ["all"]
+        assert OVERRIDES.fullmatch(" ".join(rest)) or not rest, rest
+        settings = read_settings(options.set)
+        return options.pruning, settings, options.pathways or ["all"]
+    assert not rest, rest
     own, overrides = run._split(options)
     assert own.script.endswith(".py"), words
     assert own.yaml.endswith(".yaml"), words
@@ -106,7 +109,10 @@ def test_commands_parse(page):
             assert words[0] == "inspect"
             continue
         pruner = load_method(
-            ROOT / method, total_steps=1000, pathways=pathways, **settings
+            find_method(method, ROOT),
+            total_steps=1000,
+            pathways=pathways,
+            **settings,
         )["pruner"]
         assert pruner.pathways[0] in pathways
 
@@ -155,7 +161,7 @@ def test_a_diff_is_applied_where_it_fits(pages):
             diff.apply(text)
 
 
-def test_missing_clone_is_one_sentence(pages, monkeypatch, capsys):
+def test_missing_clone_is_one_sentence(pages, monkeypatch):
     monkeypatch.delenv("SPEECHBRAIN_REPO", raising=False)
-    assert pages.main([]) == 2
-    assert "SPEECHBRAIN_REPO must be a clone" in capsys.readouterr().err
+    with pytest.raises(UserError, match="`SPEECHBRAIN_REPO` must be a clone"):
+        pages.main([])

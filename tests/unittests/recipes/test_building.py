@@ -173,11 +173,11 @@ def test_orthogonal_weights_are_not_drawn_either():
         ("!new:own_classes.Reader [no/file]", "needs the file no/file"),
         (
             "!new:own_classes.Reader [!ref <data_folder>/x]",
-            "needs a value for `data_folder` (--set data_folder=..)",
+            "needs a value for `data_folder` (--data_folder=..)",
         ),
         (
             "!new:own_classes.Cached\n        source: !ref <data_folder>",
-            "needs a value for `data_folder` (--set data_folder=..)",
+            "needs a value for `data_folder` (--data_folder=..)",
         ),
         ("!new:own_classes.Needy", "needs the package no_such_package"),
         ("!new:own_classes.Broken", "ValueError: two words and more"),
@@ -239,7 +239,7 @@ def test_a_library_that_is_loaded_is_told_too(monkeypatch):
         (
             TINY.replace("size: 3", "size: !PLACEHOLDER"),
             {},
-            "need a value for `size`, got none; give --set size=..",
+            "need a value for `size`, got none; give --size=..",
         ),
         (
             TINY.replace("{in: 4, out: 5}", "[!PLACEHOLDER ]"),

@@ -238,7 +238,7 @@ def test_a_parametrization_can_be_removed_afterwards(kind):
 @pytest.mark.parametrize("targets", [[], ["0.weight"], "*"])
 def test_targets_must_be_targets(targets):
     with pytest.raises(
-        UserError, match="must be what `select_targets` returne"
+        UserError, match="must be what `select_targets` returned"
     ):
         convert(nn.Sequential(nn.Linear(3, 3)), targets)
 
