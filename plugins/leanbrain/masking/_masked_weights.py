@@ -11,6 +11,7 @@ import torch
 from torch import nn
 from torch.nn.utils.weight_norm import WeightNorm
 
+from leanbrain.checks import UserError
 from leanbrain.masking.maskset import MaskSet
 from leanbrain.masking.packing import count_bits, unpack
 
@@ -37,9 +38,19 @@ class Place:
 
     @property
     def parameter(self) -> torch.Tensor:
-        """The parameter as it is now; None never: it has a mask."""
-        value = self.owner._parameters[self.leaf]
-        assert value is not None
+        """The parameter as it is now.
+
+        Raises
+        ------
+        UserError
+            If it was taken away, as `remove_weight_norm` does.
+        """
+        value = self.owner._parameters.get(self.leaf)
+        if value is None:
+            raise UserError(
+                "A layer must keep the parameters that masks are of, got none "
+                f"of the name {self.name!r} (detach the router first)."
+            )
         return value
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from leanbrain.checks import UserError
 
@@ -30,6 +31,11 @@ def walk_parameters(
         for name, parameter in owner.named_parameters(
             prefix=prefix, recurse=False, remove_duplicate=False
         ):
+            if is_lazy(parameter):
+                raise UserError(
+                    "Lazy layers must have seen a batch before, got "
+                    f"{name!r} without a shape."
+                )
             yield name, owner, parameter
 
 

@@ -298,3 +298,11 @@ def test_physical_layers_are_found_without_importing_speechbrain(monkeypatch):
     assert names(select_targets(model)) == ["sinc.kernel", "x.weight"]
     monkeypatch.setitem(sys.modules, "speechbrain.nnet.CNN", fake)
     assert names(select_targets(model)) == ["x.weight"]
+
+
+def test_lazy_layers_have_no_shape_yet():
+    model = nn.Sequential(nn.LazyLinear(3))
+    with pytest.raises(UserError, match="seen a batch before, got '0.weight'"):
+        select_targets(model)
+    model(torch.rand(2, 4))
+    assert names(select_targets(model)) == ["0.weight"]

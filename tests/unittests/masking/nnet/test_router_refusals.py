@@ -192,3 +192,13 @@ def test_check_takes_infinities_that_are_equal_and_no_other_number(
     router.check(lambda: torch.cat([model(X), low], 2), ROWS)
     with pytest.raises(UserError, match="got a difference of nan in rows of"):
         router.check(lambda: torch.cat([model(X), low - low], 2), ROWS)
+
+
+def test_a_parameter_that_was_taken_away_is_named():
+    layer = nn.utils.weight_norm(nn.Conv1d(3, 3, 3))
+    model = nn.Sequential(layer)
+    convert(model)
+    router = PathwayRouter(model, random_masks(model, NAMES))
+    nn.utils.remove_weight_norm(layer)
+    with router.through("en"), pytest.raises(UserError, match="'0.weight_v'"):
+        model(torch.rand(1, 3, 9))
