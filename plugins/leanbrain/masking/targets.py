@@ -10,6 +10,7 @@ from fnmatch import fnmatchcase
 from torch import nn
 
 from leanbrain.checks import UserError, nearest
+from leanbrain.masking._output_layers import DEFAULT_EXCLUDE
 from leanbrain.masking._walk import walk_parameters
 
 __all__ = [
@@ -18,25 +19,6 @@ __all__ = [
     "explain_targets",
     "select_targets",
 ]
-
-# Output layers, by the names that SpeechBrain's recipes give them. Each of
-# their rows decides on one token, or one speaker.
-DEFAULT_EXCLUDE = (
-    "*ctc_lin.*",
-    "*seq_lin.*",
-    "*output_lin.*",
-    "*transducer_lin.*",
-    "*output_mlp.*",
-    "*proj_ctc.*",
-    "*char_lin.*",
-    "*phn_lin.*",
-    # A bare layer only: what is called so can also be a network, whose hidden
-    # layers are worth pruning.
-    "*output.w.weight",
-    "*classifier.weight",
-    "*classifier.w.weight",
-    "*classifier.out.w.weight",
-)
 
 _NORMS = (
     nn.modules.batchnorm._NormBase,  # batch and instance norm, lazy and synced
