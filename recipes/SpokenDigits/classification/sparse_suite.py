@@ -31,6 +31,7 @@ SUITE = {
     "run_s": (int, float),
     "methods": list,
 }
+KINDS = {str: "text", list: "a list", dict: "keys", int: "a whole number"}
 METHOD = ("name", "method", "sparsities", "settings", "from_dense")
 # What the planner gives to every run: nobody else may.
 PLANNED = ("seed", "data_folder", "output_folder", "number_of_epochs")
@@ -103,8 +104,8 @@ def load_suite(path):
     for key, kind in SUITE.items():
         if not isinstance(keys.get(key), kind):
             raise UserError(
-                f"`{key}` of the suite must be there and of its kind, got "
-                f"{keys.get(key)!r}."
+                f"`{key}` of the suite must be {KINDS.get(kind, 'a number')}, "
+                f"got {keys.get(key)!r}."
             )
     _check_numbers(keys)
     _check_overrides(keys["overrides"])
