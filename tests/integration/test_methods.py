@@ -124,10 +124,8 @@ def test_it_ends_at_exactly_its_sparsity(run, name):
 @pytest.mark.parametrize("name", NAMES)
 def test_the_model_holds_what_its_masks_keep(run, name):
     done = run(name)
-    kept = sum(
-        int(torch.count_nonzero(target.parameter))
-        for target in done.pruner.targets
-    )
+    targets = done.pruner.targets
+    kept = sum(int(torch.count_nonzero(t.parameter)) for t in targets)
     union = done.masks.union_density() * done.masks.numel()
     # What grew in the last update begins at zero and may not have moved yet.
     assert 0.9 * union < kept <= round(union)
@@ -210,6 +208,26 @@ def test_random_first_masks_follow_the_seed(toy, name):
     assert {n: masks[0].count("all", n) for n in counts} == counts
 
 
+@pytest.mark.parametrize("name", ["set", "rigl", "ggr"])
+def test_density_is_conserved_at_every_step(run, name):
+    """Layer by layer, but for GGR, which moves it between them."""
+    done = run(name)
+    total = keep_total(done.masks.numel(), done.sparsity)
+    counts = [{n: m.count("all", [n]) for n in m.shapes} for m in done.seen]
+    assert {sum(x.values()) for x in counts} == {total}
+    moved = any(x != counts[0] for x in counts)
+    assert moved == (name == "ggr")
+
+
+@pytest.mark.parametrize("name", ["set", "rigl", "ggr"])
+def test_masks_change_at_updates_alone(run, name):
+    """Every 2 of the first three quarters of 24 steps; fewer weights later."""
+    digests = [masks.digest() for masks in run(name).seen]
+    pairs = zip(digests, digests[1:], strict=False)
+    steps = [i for i, (old, new) in enumerate(pairs, 2) if old != new]
+    assert {2, 4, 6, 8, 10, 12} <= set(steps) <= set(range(2, 18, 2))
+
+
 @pytest.mark.parametrize("name", ["imp", "lth", "lap", "lsp"])
 def test_iterative_methods_prune_in_stairs(run, name):
     done = run(name)
@@ -219,12 +237,8 @@ def test_iterative_methods_prune_in_stairs(run, name):
     assert list(dict.fromkeys(counts)) == pytest.approx(stairs, abs=1)
     if name in ("imp", "lth"):
         # The masks after steps 6, 12 and 18 are those of the next rounds.
-        assert [counts.index(c) + 1 for c in sorted(set(counts))[::-1]] == [
-            1,
-            6,
-            12,
-            18,
-        ]
+        ends = [counts.index(c) + 1 for c in dict.fromkeys(counts)]
+        assert ends == [1, 6, 12, 18]
 
 
 def test_lottery_tickets_are_rewound_and_imp_is_not(run):
@@ -245,8 +259,7 @@ def test_lottery_tickets_are_rewound_and_imp_is_not(run):
 def test_fixed_pathways_train_with_the_masks_of_the_files(toy, run):
     done = run("fixed_pathways")
     for language in toy.LANGUAGES:
-        file = RUNS["lsp", 0.7, language]
-        theirs = type(done.masks).load(file)
+        theirs = MaskSet.load(RUNS["lsp", 0.7, language])
         for name in done.masks.shapes:
             mine = done.masks.get(language, name)
             assert torch.equal(mine, theirs.get(language, name))

@@ -72,8 +72,19 @@ def load_method(
     stream.seek(0)
     # Files that this one includes are looked for beside it.
     stream.name = str(file)  # type: ignore[attr-defined]
-    loaded: dict[str, Any] = load_hyperpyyaml(stream)
+    try:
+        loaded: dict[str, Any] = load_hyperpyyaml(stream)
+    except UserError as error:
+        # What is built calls its settings by names of its own.
+        raise UserError(f"{error} (in {file.name}{_given(settings)})") from None
     return loaded
+
+
+def _given(settings: Mapping[str, Any]) -> str:
+    """The user's settings, without those that every recipe gives."""
+    common = ("total_steps", "pathways", "initial_masks")
+    own = [f"{k}: {v}" for k, v in settings.items() if k not in common]
+    return f" with {', '.join(own)}"[:200] if own else ""
 
 
 def _read(file: Path) -> Any:

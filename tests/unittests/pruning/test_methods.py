@@ -65,6 +65,16 @@ def test_an_unknown_setting_names_the_file_s_keys(tiny):
         load_method(tiny, total_steps=7, sparsty=0.9)
 
 
+def test_what_cannot_be_built_names_the_setting_as_the_user_does(tiny):
+    text = TINY + "check: !apply:leanbrain.checks.check_int [low, !ref <files>]"
+    tiny.write_text(text)
+    rule = r"`low` must be .* got 'x'.* \(in tiny.yaml with files: x\)$"
+    with pytest.raises(UserError, match=rule):
+        load_method(tiny, total_steps=7, files="x")
+    with pytest.raises(UserError, match=r"got None.* \(in tiny.yaml\)$"):
+        load_method(tiny, total_steps=7)
+
+
 def test_the_pruner_is_no_setting(tiny):
     with pytest.raises(UserError, match="files; got 'pruner'"):
         load_method(tiny, total_steps=7, pruner=None)

@@ -67,7 +67,10 @@ def _commits(found: Findings) -> list[str]:
     commits = commits_of(x for point in found.points for x in point.rows)
     if len(commits) < 2:
         return []
-    texts = [f"The runs are of {len(commits)} commits: rows.csv says which."]
+    texts = [
+        f"The runs are of {len(commits)} commits: each row of the CSV says "
+        "which."
+    ]
     trained = [x for x in found.points if x.method != START]
     several = [
         x for x in trained if max(len(commits_of([y])) for y in x.rows) > 1

@@ -13,9 +13,10 @@ from leanbrain.dataio.manifests import SPLITS
 from leanbrain.experiments.trials import Trial
 from leanbrain.pruning.comparison.cells import ALL, MASKS, Cell, Run, Site
 from leanbrain.pruning.comparison.method import START, Method, Steps
-from leanbrain.pruning.comparison.rehearsal import check_plan, method_file
+from leanbrain.pruning.comparison.rehearsal import check_plan
 from leanbrain.pruning.comparison.sources import numbers_of, sources_digest
 from leanbrain.pruning.comparison.suite import Choice, Suite
+from leanbrain.pruning.starting import method_file
 
 __all__ = ["make_plan"]
 
@@ -158,7 +159,7 @@ class _Planner:
             **suite.overrides,
             **method.overrides,
         }
-        file = method_file(self._site, method)
+        file = method_file(method.file, self._site.methods)
         config = {
             "sources": self._sources(entry, str(file)),
             **({"start": start.trial.digest} if start else {}),

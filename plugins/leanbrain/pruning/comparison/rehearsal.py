@@ -13,8 +13,9 @@ from leanbrain.pruning.comparison.method import Method
 from leanbrain.pruning.comparison.sources import keys_of
 from leanbrain.pruning.comparison.suite import Suite
 from leanbrain.pruning.methods import load_method
+from leanbrain.pruning.starting import method_file
 
-__all__ = ["check_plan", "method_file"]
+__all__ = ["check_plan"]
 
 _SPARSITY = 0.5  # of methods that only give masks to others
 
@@ -54,25 +55,6 @@ def check_plan(suite: Suite, site: Site) -> list[str]:
     return spoken
 
 
-def method_file(site: Site, method: Method) -> Path:
-    """The YAML file of a method of a suite.
-
-    Arguments
-    ---------
-    site : Site
-        Where everything lies.
-    method : Method
-        The method.
-
-    Returns
-    -------
-    Path
-        Its file, whether it is there or not.
-    """
-    own = method.file.endswith(".yaml")
-    return site.methods / (method.file if own else f"{method.file}.yaml")
-
-
 def _check_keys(name: str, options: Mapping[str, Any], file: Path) -> None:
     """Looks for options that an entry file has not."""
     known = keys_of(file) if options else []
@@ -110,8 +92,8 @@ def _built(suite: Suite, site: Site, method: Method, sparsity: float) -> Any:
     }
     if method.masks_from is not None:
         given["initial_masks"] = dict.fromkeys(languages, "masks.pt")
-    file = method_file(site, method)
     try:
+        file = method_file(method.file, site.methods)
         return load_method(file, **given, **method.settings)["pruner"]
     except UserError as error:
         raise UserError(f"{error} (the suite's method {method.name})") from None

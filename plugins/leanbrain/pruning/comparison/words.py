@@ -176,7 +176,26 @@ def _tally(found: Findings, rivals: Sequence[Versus]) -> str:
         f"fewer errors than the other method, in {len(surely) or 'none'} of "
         f"them surely (the {percent(found.confidence)} interval of the paired "
         f"difference leaves out 0){size}; in {higher or 'none'} it surely "
-        "makes more."
+        f"makes more.{_even_tally(found, rivals)}"
+    )
+
+
+def _even_tally(found: Findings, rivals: Sequence[Versus]) -> str:
+    """Counts those of equal steps again, where there are others."""
+    even = [
+        x
+        for x in rivals
+        if found.steps_of(x.point) == found.steps_of(x.other) is not None
+    ]
+    if not 0 < len(even) < len(rivals):
+        return ""
+    lower = sum(x.difference.mean < 0.0 for x in even)
+    surely = sum(x.lower for x in even)
+    higher = sum(x.higher for x in even)
+    return (
+        f" Of the {len(even)} with methods of as many steps in all, it makes "
+        f"fewer errors in {lower or 'none'}, surely in {surely or 'none'}; "
+        f"surely more in {higher or 'none'}."
     )
 
 

@@ -69,7 +69,11 @@ def parse(arguments):
     add("--dry_run", action="store_true", help="say what it will cost")
     add("--only_report", action="store_true", help="run nothing any more")
     add("--keep", help="another folder for compare_<name>.csv and .json")
-    add("--force", action="store_true", help="let --keep lose rows")
+    add(
+        "--force",
+        action="store_true",
+        help="let --keep lose rows, or replace those of other data",
+    )
     return parser.parse_args(arguments)
 
 

@@ -35,3 +35,15 @@ def test_other_files_are_not_overwritten(kept, tmp_path):
     with pytest.raises(UserError, match=r"compare_fake.json does not exist"):
         keep(kept, tmp_path)
     assert (tmp_path / "compare_fake.csv").read_text() == "something else\n"
+
+
+def test_results_of_other_speech_are_not_replaced(kept, tmp_path):
+    path = keep(kept, tmp_path)
+    before = path.read_bytes()
+    ids = {**kept.utterances["ids"], "ru": ["another"]}
+    other = replace(kept, utterances={**kept.utterances, "ids": ids})
+    with pytest.raises(UserError, match=r"utterances .*got others of ru\."):
+        keep(other, tmp_path)
+    assert path.read_bytes() == before
+    keep(other, tmp_path, force=True)
+    assert path.read_bytes() != before

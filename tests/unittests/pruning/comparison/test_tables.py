@@ -197,6 +197,23 @@ def test_winners_that_take_more_steps_are_told_apart():
     assert "take no more steps in all it has it at 80 %. " in text
 
 
+def test_comparisons_of_equal_steps_are_counted_by_themselves():
+    """Wins over shorter runs do not tell which method is better."""
+    rates = {"adaptive": (0.3, 2), "lap": (0.4, 2), "rigl": (0.2, 2)}
+    runs = {**rates, "short": (0.5, 1)}
+    for methods, told in ((runs, True), (rates, False)):
+        made = {k: ((None, x, None), n, None) for k, (x, n) in methods.items()}
+        text = words.verdict(
+            analyse(fake_kept.make(made), draws=50, bands=False)
+        )
+        assert f"In {len(methods) - 2} of {len(methods) - 1} compar" in text
+        assert told == (
+            "Of the 2 with methods of as many steps in all, it makes fewer "
+            "errors in 1, surely in 1; surely more in 1." in text
+        )
+        assert told == ("with methods of as many steps" in text)
+
+
 def test_steps_are_compared(found):
     text = words.details(found)[1]
     assert "It takes 1,260 steps in all, fewer than fixed_pathways (10," in text
