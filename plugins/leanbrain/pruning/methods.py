@@ -75,16 +75,18 @@ def load_method(
     try:
         loaded: dict[str, Any] = load_hyperpyyaml(stream)
     except UserError as error:
-        # What is built calls its settings by names of its own.
-        raise UserError(f"{error} (in {file.name}{_given(settings)})") from None
+        raise UserError(_with_settings(str(error), file, settings)) from error
     return loaded
 
 
-def _given(settings: Mapping[str, Any]) -> str:
-    """The user's settings, without those that every recipe gives."""
+def _with_settings(said: str, file: Path, settings: Mapping[str, Any]) -> str:
+    """Adds what the user set: inside of the file it goes by another name."""
     common = ("total_steps", "pathways", "initial_masks")
-    own = [f"{k}: {v}" for k, v in settings.items() if k not in common]
-    return f" with {', '.join(own)}"[:200] if own else ""
+    own = {k: v for k, v in settings.items() if k not in common}
+    if not own or any(key in said for key in own):
+        return said
+    given = ", ".join(f"{key}={value}" for key, value in own.items())
+    return f"{said.rstrip('.')}, with {given} in {file}."
 
 
 def _read(file: Path) -> Any:
