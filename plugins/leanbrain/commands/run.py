@@ -24,8 +24,8 @@ from typing import TYPE_CHECKING
 from leanbrain.checks import UserError
 from leanbrain.commands.method_file import HELP, find_method
 from leanbrain.commands.parser import Once, Parser
-from leanbrain.commands.script_errors import what_script_lacks
 from leanbrain.commands.settings import read_settings
+from leanbrain.recipes.script_errors import what_script_lacks
 
 if TYPE_CHECKING:
     from leanbrain.pruning.request import PruningRequest

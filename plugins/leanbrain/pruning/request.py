@@ -81,7 +81,13 @@ class PruningRequest:
                     f"`{name}` must be given as `--{name}`, got it among the "
                     f"settings of {os.fspath(self.method)}."
                 )
-        pruner = self._load(check_int("total_steps", total_steps, low=1))
+        loaded = load_method(
+            self.method,
+            **self.settings,
+            total_steps=check_int("total_steps", total_steps, low=1),
+            pathways=list(self.pathways),
+        )
+        pruner: AdaptivePruner = loaded["pruner"]
         pruner.pathway_of = partial(language_of, key=self.pathway_key)
         if self.include is not None:
             pruner.include = list(self.include)
@@ -93,23 +99,3 @@ class PruningRequest:
         """Raises a UserError for settings that no run could have."""
         given = self.total_steps
         self.build(ANY_LENGTH if given is None else given)
-
-    def _load(self, total_steps: int) -> AdaptivePruner:
-        """Loads the file; errors tell the settings that led to them."""
-        common = {
-            "total_steps": total_steps,
-            "pathways": list(self.pathways),
-        }
-        try:
-            loaded = load_method(self.method, **self.settings, **common)
-        except UserError as error:
-            said = str(error)
-            # What is wrong goes by another name inside of the file.
-            if not self.settings or any(key in said for key in self.settings):
-                raise
-            given = ", ".join(f"{k}={v}" for k, v in self.settings.items())
-            raise UserError(
-                f"{said.rstrip('.')}, with {given} in {os.fspath(self.method)}."
-            ) from error
-        pruner: AdaptivePruner = loaded["pruner"]
-        return pruner

@@ -57,12 +57,12 @@ from features import (  # noqa: E402
     valid_frames,
 )
 from front_end import draw_front_end, fit_front_end  # noqa: E402
-from hyperpyyaml import load_hyperpyyaml  # noqa: E402
 from sparsity import pruner_of, sparsity_facts  # noqa: E402
 
 from leanbrain.dataio.loader import make_train_loader  # noqa: E402
 from leanbrain.pruning.batch_seconds import full_batches  # noqa: E402
 from leanbrain.pruning.starting import connect_pruner  # noqa: E402
+from leanbrain.recipes.loading import load_recipe  # noqa: E402
 
 logger = logging.getLogger(__name__)
 
@@ -175,8 +175,7 @@ def test_errors(hparams, brain, table, noises):
 def load(arguments):
     """The YAML with overrides; makes the output folder."""
     hparams_file, run_opts, overrides = sb.parse_arguments(arguments)
-    with open(hparams_file, encoding="utf-8") as stream:
-        hparams = load_hyperpyyaml(stream, overrides)
+    hparams = load_recipe(hparams_file, overrides)
     sb.create_experiment_directory(
         experiment_directory=hparams["output_folder"],
         hyperparams_to_save=hparams_file,

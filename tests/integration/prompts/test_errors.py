@@ -38,8 +38,10 @@ def test_a_manifest_language_that_no_pathway_names(
             {"method": "lap", "distillation_weight": 0.1},
             ("`distillation_weight`", "`dense_checkpoint`", "0.1"),
         ),
+        ({}, ("pruned.yaml must be given a value for `method`",)),
+        ({"methd": "lap"}, ("no key 'methd' (nearest: method",)),
     ],
-    ids=["method", "setting", "teacher"],
+    ids=["method", "setting", "teacher", "none", "key"],
 )
 def test_what_no_method_has_is_named(
     run, recipe, corpus, tmp_path, options, words, assert_one_sentence

@@ -40,13 +40,13 @@ from data import (  # noqa: E402
 from distillation import frame_divergence, teacher_of  # noqa: E402
 from evaluation import ErrorRates, Stopwatch  # noqa: E402
 from front_end import prepare_front_end  # noqa: E402
-from hyperpyyaml import load_hyperpyyaml  # noqa: E402
 from outcome import write_outcome  # noqa: E402
 from pruners import connect_pruner, pruner_of  # noqa: E402
 from speechbrain.dataio.dataio import length_to_mask  # noqa: E402
 
 from leanbrain.dataio.loader import make_train_loader  # noqa: E402
 from leanbrain.pruning.batch_seconds import full_batches  # noqa: E402
+from leanbrain.recipes.loading import load_recipe  # noqa: E402
 
 logger = logging.getLogger(__name__)
 
@@ -184,8 +184,7 @@ class ASR(sb.Brain):
 def main(arguments):
     """Prepares, trains, evaluates and writes the result."""
     hparams_file, run_opts, overrides = sb.parse_arguments(arguments)
-    with open(hparams_file, encoding="utf-8") as stream:
-        hparams = load_hyperpyyaml(stream, overrides)
+    hparams = load_recipe(hparams_file, overrides)
     hparams["pruner"] = pruner_of(hparams)
     sb.utils.distributed.ddp_init_group(run_opts)
     sb.create_experiment_directory(

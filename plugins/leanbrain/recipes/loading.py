@@ -1,0 +1,56 @@
+"""A recipe's YAML, loaded; what its user did wrong is one sentence."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from leanbrain.checks import UserError
+from leanbrain.recipes.script_errors import what_script_lacks
+
+__all__ = ["load_recipe"]
+
+
+def load_recipe(
+    file: str | os.PathLike[str], overrides: str = ""
+) -> dict[str, Any]:
+    """Loads a recipe's YAML with overrides, as `load_hyperpyyaml` does.
+
+    Arguments
+    ---------
+    file : path
+        The YAML.
+    overrides : str
+        YAML of the keys to change, as `speechbrain.parse_arguments` has it.
+
+    Returns
+    -------
+    dict
+        Key -> what it was built to.
+
+    Raises
+    ------
+    UserError
+        If an override names no key, or a key that must be given is not.
+
+    Example
+    -------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = os.path.join(folder, "train.yaml")
+    ...     with open(path, "w", encoding="utf-8") as stream:
+    ...         _ = stream.write("lr: 1.0")
+    ...     load_recipe(path, "lr: 0.5")
+    {'lr': 0.5}
+    """
+    from hyperpyyaml import load_hyperpyyaml
+
+    with open(file, encoding="utf-8") as stream:
+        try:
+            loaded: dict[str, Any] = load_hyperpyyaml(stream, overrides)
+        except (KeyError, ValueError) as error:
+            sentence = what_script_lacks(error, os.fspath(file))
+            if sentence is None:
+                raise
+            raise UserError(sentence) from error
+    return loaded
