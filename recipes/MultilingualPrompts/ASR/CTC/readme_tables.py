@@ -222,8 +222,12 @@ def origin(rows):
     """Where the numbers of a table come from."""
     facts = {k: ", ".join(sorted({str(r[k]) for r in rows})) for k in HOST}
     commits = ", ".join(short_commit(x) for x in commits_of(rows))
+    seeds = {str(r["seed"]) for r in rows}
+    what = "Mean and standard deviation over seeds"
+    if len(seeds) == 1:
+        what = "One seed"
     return (
-        f"Mean and standard deviation over seeds; {facts['cpu']}, "
+        f"{what}; {facts['cpu']}, "
         f"{facts['cores']} cores, torch {facts['torch']}, SpeechBrain "
         f"{facts['speechbrain']}, commit {commits}."
     )
