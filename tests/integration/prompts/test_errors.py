@@ -39,7 +39,7 @@ def test_a_manifest_language_that_no_pathway_names(
             ("`distillation_weight`", "`dense_checkpoint`", "0.1"),
         ),
         ({}, ("pruned.yaml must be given a value for `method`",)),
-        ({"methd": "lap"}, ("no key 'methd' (nearest: method",)),
+        ({"methods": "lap"}, ("no key 'methods' (nearest: method",)),
     ],
     ids=["method", "setting", "teacher", "none", "key"],
 )
