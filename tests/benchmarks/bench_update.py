@@ -5,7 +5,9 @@ keep-counts are per layer. Between the repetitions the matrix products of a
 training step are timed (each matrix used once per frame, forward and backward,
 nothing else): a real step takes longer, so the share of the training time that
 updates take is an upper bound. So is that of looking at the gradients, which
-is measured as well. Run it on an idle machine:
+is measured as well. Both are of the part before masks freeze: of a whole run
+they are half. The longer a run, the longer its intervals, so that shares are
+given for several lengths. Run it on an idle machine:
 
     python tests/benchmarks/bench_update.py --json result.json
 """
@@ -76,6 +78,22 @@ def default_pruner(pathways: list[str], steps: int):
     return load_method(path, total_steps=steps, pathways=pathways)["pruner"]
 
 
+def shares_of(steps: int, pathways: list[str], times: list[tuple]) -> dict:
+    """What updates and looking take of the time, in a run of some length."""
+    interval = default_pruner(pathways, steps).turns.interval
+    whole = [update + interval * (step + look) for update, step, look in times]
+    updates = [x[0] / y for x, y in zip(times, whole, strict=True)]
+    looks = [interval * x[2] / y for x, y in zip(times, whole, strict=True)]
+    return {
+        "steps": steps,
+        "interval_steps": interval,
+        "share": spread(updates),
+        "share_of_looking": spread(looks),
+        "target_share": TARGET_SHARE,
+        "share_reached": statistics.median(updates) <= TARGET_SHARE,
+    }
+
+
 def step_seconds(model: dict, frames: int) -> float:
     """Matrix products of one training step, forward and backward."""
     inputs = {
@@ -105,22 +123,20 @@ def measure(args: argparse.Namespace) -> dict:
     generator = torch.Generator().manual_seed(args.seed)
     model = make_model(args.weights, generator)
     pathways = [f"p{i}" for i in range(args.pathways)]
-    pruner, masks = default_pruner(pathways, args.steps), {}
-    score, interval = pruner.scores.saliency, pruner.turns.interval
+    pruner, masks = default_pruner(pathways, args.steps[0]), {}
+    score = pruner.scores.saliency
     for name, weight in model.items():
         masks[name] = torch.ones(weight.shape, dtype=torch.bool)
     observe(pathways, model, score, generator)
-    seconds, shares, looks = [], [], []
+    times = []
     for _ in range(args.repeats):
         step = step_seconds(model, args.frames)
         look = observe(pathways[:1], model, score, generator)
         start = time.perf_counter()
         for pathway in pathways:
             new = update_pathway(pathway, model, masks, pruner, args.sparsity)
-        seconds.append(time.perf_counter() - start)
-        whole = seconds[-1] + interval * (step + look)
-        shares.append(seconds[-1] / whole)
-        looks.append(interval * look / whole)
+        times.append((time.perf_counter() - start, step, look))
+    seconds = [update for update, _, _ in times]
     kept = sum(int(mask.sum()) for mask in new.values())
     total = sum(weight.numel() for weight in model.values())
     return {
@@ -131,12 +147,9 @@ def measure(args: argparse.Namespace) -> dict:
         "seconds": spread(seconds),
         "target_s": TARGET_S,
         "reached": statistics.median(seconds) <= TARGET_S,
-        "interval_steps": interval,
         "frames_per_step": args.frames,
-        "share": spread(shares),
-        "share_of_looking": spread(looks),
-        "target_share": TARGET_SHARE,
-        "share_reached": statistics.median(shares) <= TARGET_SHARE,
+        "step_seconds": spread([step for _, step, _ in times]),
+        "runs": [shares_of(x, pathways, times) for x in args.steps],
         "seed": args.seed,
         "host": host_facts(),
         "versions": versions(),
@@ -149,7 +162,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--weights", type=int, default=30_000_000)
     parser.add_argument("--pathways", type=int, default=5)
-    parser.add_argument("--steps", type=int, default=1260, help="of the run")
+    parser.add_argument(
+        "--steps",
+        type=int,
+        nargs="+",
+        default=[1260, 2700, 10000, 50000],
+        help="lengths of runs",
+    )
     parser.add_argument("--frames", type=int, default=750, help="of a batch")
     parser.add_argument("--sparsity", type=float, default=0.7)
     parser.add_argument("--repeats", type=int, default=7)
