@@ -8,7 +8,8 @@ REQUIRED = [
     # torchaudio ends at 2.11 and must be of torch's minor version. Metadata
     # cannot say "the same", so leanbrain compares the two on import.
     "torch>=2.7.1,<2.12",
-    "torchaudio>=2.7.1,<2.12",
+    # 2.11.1 asks for torch 2.11, but uses a symbol that torch 2.11.0 lacks.
+    "torchaudio>=2.7.1,<=2.11.0",
     # What this suite plugs into: Brain, Checkpointer, samplers, layers.
     "speechbrain>=1.1.2,<1.2",
     # Every recipe is built from YAML.

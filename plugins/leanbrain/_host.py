@@ -20,6 +20,8 @@ __all__ = ["HostError", "check_host", "import_speechbrain", "user_errors"]
 
 # The minor versions that setup.py allows; torchaudio ends with the second.
 _OLDEST_MINOR, _NEWEST_MINOR = (2, 7), (2, 11)
+# 2.11.1 asks for torch 2.11, but uses a symbol that torch 2.11.0 lacks.
+_NEWEST_TORCHAUDIO = (2, 11, 0)
 _SAME_BUILD = "must be of the same build"
 
 
@@ -33,9 +35,10 @@ def check_host() -> None:
     Raises
     ------
     HostError
-        If one is missing, the minor versions differ, or the builds cannot
-        work together (another CUDA version; torch for CPU only beside a
-        torchaudio for CUDA). The sentence names both versions and the fix.
+        If one is missing, the minor versions differ, torchaudio is newer than
+        2.11.0, or the builds cannot work together (another CUDA version;
+        torch for CPU only beside a torchaudio for CUDA). The sentence names
+        both versions and the fix.
 
     Example
     -------
@@ -48,6 +51,10 @@ def check_host() -> None:
         raise HostError(
             _sentence("must have the same minor version", torch, torchaudio)
         )
+    if _release(torchaudio) > _NEWEST_TORCHAUDIO:
+        newest = ".".join(str(x) for x in _NEWEST_TORCHAUDIO)
+        rule = f"must fit, torchaudio must be at most {newest}"
+        raise HostError(_sentence(rule, torch, torchaudio))
     if not _builds_fit(_build(torch), _build(torchaudio)):
         raise HostError(_sentence(_SAME_BUILD, torch, torchaudio))
 
@@ -162,9 +169,14 @@ def _version(package: str) -> str | None:
         return None
 
 
+def _release(version: str) -> tuple[int, ...]:
+    """Returns (2, 11, 0) for "2.11.0+cu130" and for "2.11.0a0"."""
+    return tuple(int(x) for x in re.findall(r"\d+", version)[:3])
+
+
 def _minor(version: str) -> tuple[int, ...]:
     """Returns (2, 11) for "2.11.0+cu130" and for "2.11.0a0"."""
-    return tuple(int(x) for x in re.findall(r"\d+", version)[:2])
+    return _release(version)[:2]
 
 
 def _build(version: str) -> str:
@@ -190,9 +202,9 @@ def _sentence(
     """Builds the sentence: rule, both versions, what to type."""
     known = [_minor(x) for x in (torch, torchaudio) if x]
     minor = max(_OLDEST_MINOR, min([*known, _NEWEST_MINOR]))
-    wanted = " ".join(
-        f'"{name}=={minor[0]}.{minor[1]}.*"' for name in ("torch", "torchaudio")
-    )
+    patch = "*" if minor < _NEWEST_MINOR else str(_NEWEST_TORCHAUDIO[2])
+    start = f"{minor[0]}.{minor[1]}"
+    wanted = f'"torch=={start}.*" "torchaudio=={start}.{patch}"'
     heard = f" (torchaudio says: {detail})" if detail else ""
     # pip takes another build of the same version for the same.
     force = "--force-reinstall " if rule == _SAME_BUILD else ""

@@ -53,6 +53,7 @@ def test_versions_that_fit(versions, torch, torchaudio):
 
 MINOR = "must have the same minor version"
 BUILD = "must be of the same build"
+NEWEST = "must fit, torchaudio must be at most 2.11.0"
 PRESENT = "must both be installed"
 UNFIT = [
     ("2.15.0+cu132", "2.11.0", MINOR, "2.11"),
@@ -64,6 +65,9 @@ UNFIT = [
     ("2.11.0+cu126", "2.11.0+cu130", BUILD, "2.11"),
     ("2.11.0+cpu", "2.11.0+cu130", BUILD, "2.11"),
     ("2.11.0", None, PRESENT, "2.11"),
+    ("2.11.0", "2.11.1", NEWEST, "2.11"),
+    ("2.11.1+cu130", "2.11.1+cu130", NEWEST, "2.11"),
+    ("2.11.0", "2.11.10+cpu", NEWEST, "2.11"),
     (None, "2.9.0", PRESENT, "2.9"),
     (None, None, PRESENT, "2.11"),
 ]
@@ -79,7 +83,7 @@ def test_sentence_names_both_versions_and_the_fix(
         f"torch and torchaudio {rule}, got torch {torch or 'missing'} and "
         f"torchaudio {torchaudio or 'missing'}; mend it with: "
         f'pip install {force}"torch=={mend}.*" '
-        f'"torchaudio=={mend}.*"'
+        f'"torchaudio=={mend}.{"0" if mend == "2.11" else "*"}"'
     )
     with pytest.raises(HostError, match=f"^{re.escape(sentence)}$"):
         check_host()
