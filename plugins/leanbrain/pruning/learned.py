@@ -1,7 +1,7 @@
 """Learned masks: scores that a gradient moves, straight through the mask."""
 
-import math
-from dataclasses import dataclass
+from __future__ import annotations
+
 from typing import Any
 
 import torch
@@ -10,29 +10,13 @@ from torch import Tensor
 from leanbrain.checks import UserError, check_positive
 from leanbrain.pruning.averages import RunningAverage, reduce_over_ranks
 from leanbrain.pruning.codes import code_of
+from leanbrain.pruning.gradient_averages import GradientAverages
 from leanbrain.pruning.observing import check_gradient, fitting, space_for
 from leanbrain.pruning.ranking import rank_shares
 
 __all__ = ["LearnedScore"]
 
-_VERSION = 1
-_TINY = 1e-30  # of a mean gradient: below, float32 loses its digits
-
-
-@dataclass
-class _Learned:
-    """What one pathway has learned of one tensor.
-
-    Arguments
-    ---------
-    values : Tensor
-        The scores a, float32.
-    seen : int
-        Observations since the last update of the masks.
-    """
-
-    values: Tensor
-    seen: int = 0
+_VERSION = 2
 
 
 class LearnedScore:
@@ -42,31 +26,38 @@ class LearnedScore:
     passes it: with w = m * theta, dL/da = dL/dw * theta. Scores begin at the
     rank of abs(theta), scaled to (0, 1), see `rank_shares`.
 
-    Every step is divided by the mean of abs(dL/da) over the tensor: one
-    micro-batch moves its scores by `lr` on average. So `lr` counts in ranks
-    (0.01: past 1 % of the weights) in every layer and at any size of the
-    loss, no moments of the size of the weights are needed, and a batch with
-    an unusual loss has no more say than others. Scores of different layers
-    say nothing of each other: use an allocation that does not compare them.
+    Steps are those of Adam: g / sqrt(g2) of averages of dL/da and of its
+    square, weight by weight. So `lr` counts in ranks (0.01: past 1 % of the
+    weights) in every layer, at any size of the loss and of the weight: a
+    large weight, whose dL/da is large as well, does not follow the noise of
+    single batches further than a small one. What a run can move is `lr` times
+    the micro-batches of the pathway: give it by the length of the run.
+    Scores of different layers say nothing of each other: use an allocation
+    that does not compare them.
+
+    Three float32 tensors per weight and pathway are kept.
 
     Arguments
     ---------
     lr : float
-        Mean distance that a micro-batch moves a score, > 0.
+        The most that a micro-batch moves a score, > 0.
+    decay : float
+        Weight of the past in the averages, in [0, 1).
 
     Raises
     ------
     UserError
-        If `lr` is no such number.
+        If a setting is out of its range.
 
     Reference
     ---------
     Bengio et al., arXiv 1308.3432 (straight-through estimator); Mallya et
-    al. (Piggyback), arXiv 1801.06519, eq. 3 to 5; arXiv 2210.14558.
+    al. (Piggyback), arXiv 1801.06519, eq. 3 to 5; arXiv 2210.14558; Kingma
+    and Ba, arXiv 1412.6980, algorithm 1, with beta_1 = beta_2.
 
     Example
     -------
-    >>> score = LearnedScore(lr=0.5)
+    >>> score = LearnedScore(lr=0.9)
     >>> weight = torch.tensor([1.0, -2.0])
     >>> score.value("en", "w", weight).argsort().tolist()
     [0, 1]
@@ -78,9 +69,11 @@ class LearnedScore:
 
     wants_gradient = True
 
-    def __init__(self, lr: float = 0.01) -> None:
+    def __init__(self, lr: float = 0.01, decay: float = 0.9) -> None:
         self.lr = check_positive("lr", lr)
-        self._learned: dict[str, dict[str, _Learned]] = {}
+        self._slopes = GradientAverages(decay)
+        # pathway -> parameter -> a
+        self._scores: dict[str, dict[str, Tensor]] = {}
         # Reused by every observation, as large as the largest tensor.
         self._scratch = torch.empty(0)
 
@@ -114,16 +107,10 @@ class LearnedScore:
         """
         check_gradient(gradient, weight)
         slope = self._slope(weight, gradient)
-        # NaN and infinity show in it; the only wait for a GPU.
-        size = float(torch.linalg.vector_norm(slope, ord=1))
-        if not math.isfinite(size):
+        if not self._slopes.observe(pathway, name, weight, slope):
             return False
-        learned = self._find(pathway, name, weight)
-        learned.seen += 1
-        # Where gradients are as good as zero, their direction is noise.
-        if size > slope.numel() * _TINY:
-            step = self.lr * slope.numel() / size
-            learned.values.add_(slope, alpha=-step)
+        scores = self._find(pathway, name, weight)
+        self._slopes.move(scores, pathway, name, most=self.lr)
         return True
 
     @torch.no_grad()
@@ -150,7 +137,7 @@ class LearnedScore:
         UserError
             If the shape has changed.
         """
-        values = self._find(pathway, name, weight).values
+        values = self._find(pathway, name, weight)
         below = values.clamp(max=0.0).neg_().add_(1.0)
         return values.clamp(min=0.0).add_(1.0).div_(below)
 
@@ -163,11 +150,10 @@ class LearnedScore:
             Whose observations count from 0 again. None forgets all pathways
             and frees their memory.
         """
+        self._slopes.reset(pathway)
         if pathway is None:
-            self._learned.clear()
+            self._scores.clear()
             self._scratch = torch.empty(0)
-        for learned in self._learned.get(pathway or "", {}).values():
-            learned.seen = 0
 
     def knows(self, pathway: str, name: str) -> bool:
         """Whether there is a score: always, since it begins by itself."""
@@ -187,12 +173,11 @@ class LearnedScore:
             Micro-batches, without discarded ones; of the parameter that has
             most.
         """
-        learned = self._learned.get(pathway, {})
-        return max((entry.seen for entry in learned.values()), default=0)
+        return self._slopes.seen(pathway)
 
     @torch.no_grad()
     def reduce(self, pathway: str) -> None:
-        """Averages a pathway's scores over the ranks that observed it.
+        """Averages a pathway's state over the ranks that observed it.
 
         Every rank must call it at the same point; all then hold the same. A
         process that is not distributed is left as it is.
@@ -202,17 +187,16 @@ class LearnedScore:
         pathway : str
             Which one; ranks without observations receive the average too.
         """
-        own = self._learned.get(pathway, {})
+        own = self._scores.get(pathway, {})
         code = code_of(torch.float32)
         # float32 averages hold any values, negative ones too.
         observed = {
-            name: RunningAverage(code, learned.values, 0.0, learned.seen)
-            for name, learned in own.items()
-            if learned.seen
+            name: RunningAverage(code, own[name], 0.0, seen)
+            for name, seen in self._slopes.counts(pathway).items()
         }
         for name, average in reduce_over_ranks(observed, code).items():
-            learned = _Learned(average.values, average.seen)
-            self._learned.setdefault(pathway, {})[name] = learned
+            self._scores.setdefault(pathway, {})[name] = average.values
+        self._slopes.reduce(pathway)
 
     def state_dict(self) -> dict[str, Any]:
         """Returns the state as plain containers and tensors.
@@ -224,13 +208,8 @@ class LearnedScore:
         """
         return {
             "version": _VERSION,
-            "learned": {
-                pathway: {
-                    name: {"values": entry.values, "seen": entry.seen}
-                    for name, entry in entries.items()
-                }
-                for pathway, entries in self._learned.items()
-            },
+            "learned": {p: dict(held) for p, held in self._scores.items()},
+            "slopes": self._slopes.state_dict(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -252,22 +231,19 @@ class LearnedScore:
                 f"version {_VERSION}, got the keys "
                 f"{', '.join(sorted(state)) or 'none'}."
             )
-        self._learned = {
-            pathway: {
-                name: _Learned(entry["values"].clone(), entry["seen"])
-                for name, entry in entries.items()
-            }
-            for pathway, entries in state["learned"].items()
+        self._slopes.load_state_dict(state["slopes"])
+        self._scores = {
+            pathway: {name: scores.clone() for name, scores in held.items()}
+            for pathway, held in state["learned"].items()
         }
 
-    def _find(self, pathway: str, name: str, weight: Tensor) -> _Learned:
+    def _find(self, pathway: str, name: str, weight: Tensor) -> Tensor:
         """Returns scores on the device of their weight; begins new ones."""
-        entries = self._learned.setdefault(pathway, {})
-        if name not in entries:
-            entries[name] = _Learned(rank_shares(weight.abs()))
-        learned = entries[name]
-        learned.values = fitting(name, learned.values, weight)
-        return learned
+        held = self._scores.setdefault(pathway, {})
+        if name not in held:
+            held[name] = rank_shares(weight.abs())
+        held[name] = fitting(name, held[name], weight)
+        return held[name]
 
     def _slope(self, weight: Tensor, gradient: Tensor) -> Tensor:
         """Computes dL/da in scratch space, float32."""

@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import torch
-import torch.distributed as dist
 from torch import Tensor
 
-from leanbrain.checks import UserError, check_fraction, check_positive
-from leanbrain.pruning.averages import RunningAverage, reduce_over_ranks
-from leanbrain.pruning.codes import code_of
-from leanbrain.pruning.observing import check_gradient, fitting, space_for
-from leanbrain.pruning.ranks import is_distributed
+from leanbrain.checks import UserError, check_positive
+from leanbrain.pruning.gradient_averages import GradientAverages
+from leanbrain.pruning.observing import check_gradient
 
 __all__ = ["LookAhead"]
 
 _VERSION = 1
-_CODE = code_of(torch.float32)
-_Averages = dict[str, dict[str, RunningAverage]]
 
 
 class LookAhead:
@@ -70,15 +64,8 @@ class LookAhead:
 
     def __init__(self, step: float = 0.3, decay: float = 0.97) -> None:
         self.step = check_positive("step", step)
-        self.decay = check_fraction("decay", decay, high_open=True)
-        self._means: _Averages = {}
-        self._squares: _Averages = {}
-        # Batches of each pathway since its last update.
-        self._seen: dict[str, dict[str, int]] = {}
-        # Reused by every observation, as large as the largest tensor.
-        self._scratch = torch.empty(0)
+        self._averages = GradientAverages(decay)
 
-    @torch.no_grad()
     def observe(
         self, pathway: str, name: str, weight: Tensor, gradient: Tensor
     ) -> bool:
@@ -107,20 +94,7 @@ class LookAhead:
             If the shape of the gradient differs or has changed.
         """
         check_gradient(gradient, weight)
-        gradient = gradient.contiguous().float()
-        square = self._square(gradient)
-        # NaN and infinity show in it; the only wait for a GPU.
-        if not bool(torch.isfinite(square.sum())):
-            return False
-        for averages, fresh in (
-            (self._means, gradient),
-            (self._squares, square),
-        ):
-            average = _find(averages, pathway, name, weight)
-            average.take(fresh, 0.0, self.decay, self._scratch)
-        counts = self._seen.setdefault(pathway, {})
-        counts[name] = counts.get(name, 0) + 1
-        return True
+        return self._averages.observe(pathway, name, weight, gradient)
 
     @torch.no_grad()
     def value(self, pathway: str, name: str, weight: Tensor) -> Tensor:
@@ -147,15 +121,9 @@ class LookAhead:
             If the shape has changed.
         """
         ahead = weight.detach().float().clone()
-        if not self.knows(pathway, name):
-            return ahead.abs_()
-        mean = _find(self._means, pathway, name, weight).values
-        square = _find(self._squares, pathway, name, weight).values
         rms = float(torch.linalg.vector_norm(ahead)) / ahead.numel() ** 0.5
-        most = self.step * rms
-        # Gradients that are always zero pull nowhere: 0 / tiny.
-        size = square.sqrt().add_(torch.finfo(torch.float32).tiny)
-        return ahead.addcdiv_(mean, size, value=-most).abs_()
+        self._averages.move(ahead, pathway, name, most=self.step * rms)
+        return ahead.abs_()
 
     def reset(self, pathway: str | None = None) -> None:
         """Counts anew; the averages stay unless all is to be forgotten.
@@ -166,16 +134,11 @@ class LookAhead:
             Whose observations count from 0 again. None forgets all pathways
             and frees their memory.
         """
-        if pathway is not None:
-            self._seen.pop(pathway, None)
-            return
-        for state in (self._means, self._squares, self._seen):
-            state.clear()
-        self._scratch = torch.empty(0)
+        self._averages.reset(pathway)
 
     def knows(self, pathway: str, name: str) -> bool:
         """Whether a pathway has observed a parameter."""
-        return name in self._means.get(pathway, {})
+        return self._averages.knows(pathway, name)
 
     def seen(self, pathway: str) -> int:
         """Counts the observations of a pathway since its last reset.
@@ -191,7 +154,7 @@ class LookAhead:
             Micro-batches, without discarded ones; of the parameter that has
             most.
         """
-        return max(self._seen.get(pathway, {}).values(), default=0)
+        return self._averages.seen(pathway)
 
     def reduce(self, pathway: str) -> None:
         """Averages a pathway over ranks, by their batches since the last reset.
@@ -204,20 +167,7 @@ class LookAhead:
         pathway : str
             Which one; ranks that saw nothing receive the average too.
         """
-        if not is_distributed():
-            return
-        own = self._seen.get(pathway, {})
-        ranks: list[Any] = [None] * dist.get_world_size()
-        dist.all_gather_object(ranks, own)
-        names = sorted(set().union(*ranks))
-        counts = {n: [rank[n] for rank in ranks if n in rank] for n in names}
-        # With these, the plain mean over ranks is the one by batches.
-        factor = {n: own[n] * len(counts[n]) / sum(counts[n]) for n in own}
-        for averages in (self._means, self._squares):
-            held = averages.setdefault(pathway, {})
-            shares = {n: _times(held[n], factor[n]) for n in own}
-            held.update(reduce_over_ranks(shares, _CODE))
-        self._seen[pathway] = {n: max(counts[n]) for n in names}
+        self._averages.reduce(pathway)
 
     def state_dict(self) -> dict[str, Any]:
         """Returns the state as plain containers and tensors.
@@ -227,12 +177,7 @@ class LookAhead:
         dict
             The tensors are the live ones: save or copy them at once.
         """
-        return {
-            "version": _VERSION,
-            "means": _saved(self._means),
-            "squares": _saved(self._squares),
-            "seen": {p: dict(counts) for p, counts in self._seen.items()},
-        }
+        return {"version": _VERSION, **self._averages.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Takes over a copy of a saved state.
@@ -253,48 +198,4 @@ class LookAhead:
                 f"version {_VERSION}, got the keys "
                 f"{', '.join(sorted(state)) or 'none'}."
             )
-        self._means = _loaded(state["means"])
-        self._squares = _loaded(state["squares"])
-        self._seen = {p: dict(counts) for p, counts in state["seen"].items()}
-
-    def _square(self, gradient: Tensor) -> Tensor:
-        """Squares into scratch space: no new memory per observation."""
-        self._scratch = space_for(gradient, self._scratch)
-        space = self._scratch[: gradient.numel()].view(gradient.shape)
-        return torch.mul(gradient, gradient, out=space)
-
-
-def _find(
-    averages: _Averages, pathway: str, name: str, weight: Tensor
-) -> RunningAverage:
-    """Returns an average on the device of its weight; begins a new one."""
-    entries = averages.setdefault(pathway, {})
-    if name not in entries:
-        entries[name] = RunningAverage.empty(_CODE, weight)
-    average = entries[name]
-    average.values = fitting(name, average.values, weight)
-    return average
-
-
-def _times(average: RunningAverage, factor: float) -> RunningAverage:
-    """An average with values of another size."""
-    return RunningAverage(_CODE, average.values * factor, seen=average.seen)
-
-
-def _saved(averages: _Averages) -> dict[str, Any]:
-    """Averages as plain containers."""
-    return {
-        pathway: {name: a.state_dict() for name, a in entries.items()}
-        for pathway, entries in averages.items()
-    }
-
-
-def _loaded(state: Mapping[str, Any]) -> _Averages:
-    """Averages from what `_saved` returned."""
-    return {
-        pathway: {
-            name: RunningAverage.from_state(_CODE, saved)
-            for name, saved in entries.items()
-        }
-        for pathway, entries in state.items()
-    }
+        self._averages.load_state_dict(state)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from leanbrain.checks import UserError
-from leanbrain.pruning import averages
+from leanbrain.pruning import averages, gradient_averages
 from leanbrain.pruning.learned import LearnedScore
 from leanbrain.pruning.ranking import rank_shares
 from leanbrain.pruning.topk import top_mask
@@ -46,9 +46,40 @@ def test_the_slope_is_that_of_a_straight_through_mask():
     learned.observe("en", "w", weight, masked.grad)
     value = learned.value("en", "w", weight)
     after = torch.where(value >= 1.0, value - 1.0, 1.0 - 1.0 / value)
-    slope = scores.grad
-    expected = before - 0.1 * slope / slope.abs().mean()
+    # The first step of Adam: that of the sign.
+    expected = before - 0.1 * scores.grad.sign()
     torch.testing.assert_close(after, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_scores_move_as_under_adam():
+    generator = torch.Generator().manual_seed(1)
+    weight = torch.randn(5, 4, generator=generator)
+    gradients = torch.randn(8, 5, 4, generator=generator)
+    learned = LearnedScore(lr=0.02, decay=0.8)
+    scores = torch.nn.Parameter(rank_shares(weight.abs()))
+    adam = torch.optim.Adam([scores], lr=0.02, betas=(0.8, 0.8), eps=0)
+    for gradient in gradients:
+        learned.observe("en", "w", weight, gradient)
+        scores.grad = gradient * weight
+        adam.step()
+    torch.testing.assert_close(
+        learned.state_dict()["learned"]["en"]["w"], scores.detach()
+    )
+
+
+def test_noise_does_not_move_large_weights_further_than_small_ones():
+    generator = torch.Generator().manual_seed(2)
+    weight = torch.cat([torch.full((500,), 0.01), torch.full((500,), 10.0)])
+    score = LearnedScore(lr=0.01)
+    before = score.value("en", "w", weight)
+    for _ in range(60):
+        noise = torch.randn(1000, generator=generator)
+        score.observe("en", "w", weight, noise)
+    moved = (score.value("en", "w", weight) - before).abs()
+    small, large = float(moved[:500].mean()), float(moved[500:].mean())
+    assert large == pytest.approx(small, rel=0.15)
+    # Had all agreed, it would be 0.6.
+    assert large < 0.12
 
 
 @pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
@@ -66,8 +97,7 @@ def test_values_are_positive_and_in_the_order_of_the_scores():
     for _ in range(50):
         score.observe("en", "w", WEIGHT, GRADIENT)
     start = rank_shares(WEIGHT.abs())
-    slope = WEIGHT * GRADIENT
-    exact = start - 50 * slope / slope.abs().mean()
+    exact = start - 50 * (WEIGHT * GRADIENT).sign()
     value = score.value("en", "w", WEIGHT)
     assert float(exact.min()) < -10 and float(exact.max()) > 10
     assert (value > 0).all()
@@ -145,7 +175,7 @@ def test_saved_and_resumed_is_not_interrupted():
     )
     assert resumed.seen("en") == 2
     # The state was copied, not taken.
-    assert state["learned"]["en"]["w"]["seen"] == 1
+    assert state["slopes"]["seen"]["en"]["w"] == 1
     again = LearnedScore()
     again.load_state_dict(state)
     assert not torch.equal(inner(again), inner(resumed))
@@ -162,12 +192,12 @@ def test_an_observation_reuses_its_space(monkeypatch):
     score = LearnedScore()
     monkeypatch.setattr(torch, "empty", noting)
     score.observe("en", "w", WEIGHT, GRADIENT)
-    assert made == [(4,)]
-    values = score.state_dict()["learned"]["en"]["w"]["values"]
+    assert made == [(4,), (4,)]  # of dL/da, and of its square
+    values = score.state_dict()["learned"]["en"]["w"]
     score.observe("en", "w", WEIGHT, GRADIENT)
     score.observe("en", "small", WEIGHT[:1], GRADIENT[:1])
-    assert made == [(4,)]
-    assert score.state_dict()["learned"]["en"]["w"]["values"] is values
+    assert made == [(4,), (4,)]
+    assert score.state_dict()["learned"]["en"]["w"] is values
 
 
 def test_reduce_leaves_a_single_process_alone():
@@ -204,6 +234,13 @@ class SecondRank:
         total += self.values
 
 
+class ItsCounts(SecondRank):
+    """The same rank, where it tells how many observations it has."""
+
+    def all_gather_object(self, ranks, facts):
+        ranks[:] = facts, {"w": self.seen}
+
+
 @pytest.mark.parametrize("observes", [True, False])
 def test_ranks_average_the_scores_of_those_that_observed(monkeypatch, observes):
     score = LearnedScore(lr=1.0)
@@ -215,6 +252,9 @@ def test_ranks_average_the_scores_of_those_that_observed(monkeypatch, observes):
         score.reset("en")
     other = torch.tensor([[-4.0, 0.5], [2.0, -0.5]])
     monkeypatch.setattr(averages, "dist", SecondRank(other, seen=2))
+    counts = ItsCounts(other, seen=2)
+    monkeypatch.setattr(gradient_averages, "dist", counts)
+    monkeypatch.setattr(gradient_averages, "is_distributed", lambda: True)
     score.reduce("en")
     expected = (mine + other) / 2 if observes else other
     torch.testing.assert_close(inner(score), expected, rtol=1e-4, atol=1e-5)

@@ -46,6 +46,16 @@ def test_no_weight_moves_further_than_step():
     assert torch.allclose(moved[5:], torch.full((4,), most), atol=1e-5)
 
 
+@pytest.mark.parametrize("size", [1e-15, 1e-22, 1e-30, 1e-38, 1e15])
+def test_no_gradient_is_too_small_or_large(size):
+    """Squares of tiny ones are no float32: the quotient must stay bounded."""
+    weight = torch.ones(2)
+    score = LookAhead(step=0.25)
+    score.observe("en", "w", weight, torch.tensor([-size, size]))
+    value = score.value("en", "w", weight)
+    assert (value - weight).abs().max() <= 0.25 + 1e-5
+
+
 def test_pathways_rank_the_same_weights_differently():
     weight = torch.ones(4)
     score = LookAhead()
