@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from leanbrain.checks import UserError
-from leanbrain.pruning.comparison.rows import Kept, key, read_kept, write_kept
+from leanbrain.pruning.comparison.method import START
+from leanbrain.pruning.comparison.rows import (
+    Kept,
+    Row,
+    key,
+    read_kept,
+    write_kept,
+)
 
-__all__ = ["keep"]
+__all__ = ["keep", "merged"]
 
 
 def keep(
@@ -54,6 +62,81 @@ def keep(
     return write_kept(kept, folder)
 
 
+def merged(kept: Kept, folder: str | os.PathLike[str]) -> Kept:
+    """Adds rows that were kept before to newer results that lack them.
+
+    For suites that are run in parts on several machines. A dense start is
+    another model on another kind of machine, so a row joins only if it begins
+    with random weights, or if both results have the same start for its seed.
+
+    Arguments
+    ---------
+    kept : Kept
+        The new results; of rows that both have, theirs stay.
+    folder : path
+        Where earlier ones of the same name lie.
+
+    Returns
+    -------
+    Kept
+        All rows, those that were there before first.
+
+    Raises
+    ------
+    UserError
+        If the test utterances differ, a row has another start, or if what is
+        there cannot be read.
+    """
+    path = Path(folder) / f"compare_{kept.name}.json"
+    old = read_kept(path)
+    _check_speech(path, old.utterances["ids"], kept.utterances["ids"])
+    new = {_name(x): x for x in kept.rows}
+    missing = [x for x in old.rows if _name(x) not in new]
+    for row in missing:
+        _check_start(row, old, kept)
+    names = {_name(x) for x in missing}
+    rows = [new.pop(_name(x), x) for x in old.rows]
+    edits = _joined(names, old.utterances["edits"], kept.utterances["edits"])
+    return replace(
+        kept,
+        rows=[*rows, *new.values()],
+        utterances={**kept.utterances, "edits": edits},
+        density=_joined(names, old.density, kept.density),
+        overlap=_joined(names, old.overlap, kept.overlap),
+    )
+
+
+def _check_start(row: Row, old: Kept, new: Kept) -> None:
+    """Refuses a row that would stand beside rows of another dense model."""
+    if not row["start_steps"]:
+        return
+    starts = [_start_error(x, row["seed"]) for x in (old, new)]
+    # Without a dense start, none of the new rows of the seed began with one.
+    if starts[1] is not None and starts[0] != starts[1]:
+        raise UserError(
+            "Rows that are merged must start from the same dense model, got "
+            f"{_name(row)} beside another `{START}` of its seed (mean CER "
+            f"{starts[0]} and {starts[1]}): run its method again."
+        )
+
+
+def _start_error(kept: Kept, seed: int) -> float | None:
+    """The mean CER of a seed's dense start, if it is among the rows."""
+    found = [
+        x["mean_cer"]
+        for x in kept.rows
+        if x["method"] == START and x["seed"] == seed
+    ]
+    return found[0] if found else None
+
+
+def _joined(
+    names: set[str], old: Mapping[str, Any], new: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What is known of all rows: of some names from before."""
+    return {**{x: old[x] for x in names if x in old}, **new}
+
+
 def _check_speech(
     path: Path, old: Mapping[str, Any], new: Mapping[str, Any]
 ) -> None:
@@ -71,4 +154,9 @@ def _check_speech(
 
 def _names(kept: Kept) -> list[str]:
     """The rows by name."""
-    return [key(x["method"], x["sparsity"], x["seed"]) for x in kept.rows]
+    return [_name(x) for x in kept.rows]
+
+
+def _name(row: Row) -> str:
+    """Names a row."""
+    return key(row["method"], row["sparsity"], row["seed"])

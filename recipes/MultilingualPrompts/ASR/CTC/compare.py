@@ -22,14 +22,14 @@ import sys
 from pathlib import Path
 
 from leanbrain._host import user_errors
-from leanbrain.checks import check_int
+from leanbrain.checks import UserError, check_int
 from leanbrain.dataio.manifests import read_manifest
 from leanbrain.dataio.synthesis import synthesise_corpus
 from leanbrain.experiments.backends import LocalPool
 from leanbrain.experiments.trials import STATUSES
 from leanbrain.pruning.comparison.cells import Site
 from leanbrain.pruning.comparison.collecting import collect, seeds_in
-from leanbrain.pruning.comparison.keeping import keep
+from leanbrain.pruning.comparison.keeping import keep, merged
 from leanbrain.pruning.comparison.plan import make_plan
 from leanbrain.pruning.comparison.report import write_report
 from leanbrain.pruning.comparison.rows import write_kept
@@ -69,6 +69,12 @@ def parse(arguments):
     add("--dry_run", action="store_true", help="say what it will cost")
     add("--only_report", action="store_true", help="run nothing any more")
     add("--keep", help="another folder for compare_<name>.csv and .json")
+    add(
+        "--merge",
+        action="store_true",
+        help="with --keep: add to the rows that are there, if they begin with "
+        "random weights or with the same dense models",
+    )
     add(
         "--force",
         action="store_true",
@@ -121,6 +127,8 @@ def report(options, suite, site):
     kept = collect(suite, text, cells, site.root)
     page = write_report(kept, site.root)
     path = write_kept(kept, site.root)
+    if options.merge:
+        kept = merged(kept, options.keep)
     if options.keep:
         keep(kept, options.keep, force=options.force)
     ran = {x["seed"] for x in kept.rows}
@@ -132,6 +140,8 @@ def report(options, suite, site):
 def main(arguments):
     """Runs the comparison and writes its report."""
     options = parse(arguments)
+    if options.merge and not options.keep:
+        raise UserError("`--merge` must come with --keep, got it alone.")
     workers = options.workers
     if workers is not None:
         check_int("--workers", workers, low=0)

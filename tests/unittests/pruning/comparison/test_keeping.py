@@ -1,12 +1,17 @@
 """Keeping results: a part of them never replaces the whole."""
 
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+sys.path.insert(0, str(Path(__file__).parent))
+import fake_kept
+
 from leanbrain.checks import UserError
-from leanbrain.pruning.comparison.keeping import keep
-from leanbrain.pruning.comparison.rows import read_kept
+from leanbrain.pruning.comparison.keeping import keep, merged
+from leanbrain.pruning.comparison.rows import key, read_kept
 
 
 def contents(folder):
@@ -47,3 +52,92 @@ def test_results_of_other_speech_are_not_replaced(kept, tmp_path):
     assert path.read_bytes() == before
     keep(other, tmp_path, force=True)
     assert path.read_bytes() != before
+
+
+def with_starts(kept, errors, start_steps=5):
+    """The same results; their rows start from dense models of some errors."""
+    rows = [{**x, "start_steps": start_steps} for x in kept.rows]
+    starts = [
+        {**rows[0], "method": "start", "seed": seed, "mean_cer": error}
+        for seed, error in errors.items()
+    ]
+    return replace(kept, rows=[*starts, *rows])
+
+
+def name_of(row):
+    return key(row["method"], row["sparsity"], row["seed"])
+
+
+def names(kept):
+    return [(x["method"], x["sparsity"], x["seed"]) for x in kept.rows]
+
+
+ERRORS = {1: 40.0, 2: 41.0, 3: 42.0}
+
+
+def test_merged_rows_are_those_of_both_and_new_ones_win(kept, tmp_path):
+    whole = with_starts(kept, ERRORS)
+    keep(whole, tmp_path)
+    part = fake_kept.without(whole, lambda x: x["method"] in ("lap", "imp"))
+    lost = {f"lap|{x}|{y}" for x in (0.7, 0.8, 0.9) for y in (1, 2, 3)}
+    for name in ("density", "overlap"):
+        held = getattr(part, name)
+        short = {k: v for k, v in held.items() if k not in lost}
+        part = replace(part, **{name: short})
+    edits = {k: v for k, v in part.utterances["edits"].items() if k not in lost}
+    part = replace(part, utterances={**part.utterances, "edits": edits})
+    rows = [{**x, "mean_wer": -1.0} for x in part.rows]
+    extra = {**rows[-1], "method": "parp"}
+    result = merged(replace(part, rows=[*rows, extra]), tmp_path)
+    assert names(result) == [*names(whole), ("parp", 0.9, 3)]
+    changed = {x["method"] for x in result.rows if x["mean_wer"] == -1.0}
+    assert changed == {"start", "dense", "adaptive", "fixed_pathways", "parp"}
+    assert result.density == whole.density
+    assert result.overlap == whole.overlap
+    assert result.utterances == whole.utterances
+    # What was merged can be kept: no row is lost.
+    keep(result, tmp_path)
+
+
+def test_rows_of_another_dense_model_are_not_merged(kept, tmp_path):
+    keep(with_starts(kept, ERRORS), tmp_path)
+    before = contents(tmp_path)
+    other = with_starts(kept, {**ERRORS, 2: 41.5})
+    part = fake_kept.without(
+        other, lambda x: x["method"] == "lap" and x["seed"] == 2
+    )
+    with pytest.raises(UserError, match=r"lap.0.7.2 .*41.0 and 41.5.*again"):
+        merged(part, tmp_path)
+    assert contents(tmp_path) == before
+
+
+def test_rows_from_random_weights_are_merged_whatever_the_starts(
+    kept, tmp_path
+):
+    whole = with_starts(kept, ERRORS, start_steps=0)
+    keep(whole, tmp_path)
+    other = with_starts(kept, {1: 50.0, 2: 50.0, 3: 50.0}, start_steps=0)
+    part = fake_kept.without(other, lambda x: x["method"] == "lap")
+    assert names(merged(part, tmp_path)) == names(whole)
+
+
+def test_rows_from_random_weights_alone_join_any(kept, tmp_path):
+    whole = with_starts(kept, ERRORS)
+    keep(whole, tmp_path)
+    scratch = {**whole.rows[-1], "method": "rigl", "start_steps": 0}
+    result = merged(replace(whole, rows=[scratch]), tmp_path)
+    assert names(result) == [*names(whole), ("rigl", 0.8, 3)]
+
+
+def test_rows_of_other_speech_are_not_merged(kept, tmp_path):
+    whole = with_starts(kept, ERRORS)
+    keep(whole, tmp_path)
+    ids = {**kept.utterances["ids"], "ru": ["another"]}
+    other = replace(whole, utterances={**kept.utterances, "ids": ids})
+    with pytest.raises(UserError, match=r"utterances .*got others of ru\."):
+        merged(other, tmp_path)
+
+
+def test_there_must_be_something_to_merge_with(kept, tmp_path):
+    with pytest.raises(UserError, match="compare_fake.json does not exist"):
+        merged(kept, tmp_path)
