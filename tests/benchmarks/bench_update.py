@@ -22,7 +22,7 @@ from pathlib import Path
 import torch
 
 from leanbrain.provenance import commit, host_facts, versions
-from leanbrain.pruning.allocation import per_layer
+from leanbrain.pruning.allocation.shares import per_layer
 from leanbrain.pruning.methods import load_method
 
 TARGET_S = 1.0

@@ -69,8 +69,8 @@ def loader_of(brain, data, settings):
 
 def pruner_for(brain, epoch_counter, loader, sparsity):
     """A pruner that is attached to a Brain about to be fitted."""
+    from leanbrain.pruning.host.run_length import optimizer_steps
     from leanbrain.pruning.pruner import AdaptivePruner
-    from leanbrain.pruning.run_length import optimizer_steps
     from leanbrain.pruning.schedules import cubic
 
     pruner = AdaptivePruner(

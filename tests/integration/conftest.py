@@ -14,9 +14,9 @@ from torch.utils.data import DataLoader
 
 from leanbrain.pruning.pruner import AdaptivePruner
 from leanbrain.pruning.schedules import cubic
-from leanbrain.pruning.scores import gradient
-from leanbrain.pruning.tracking import TrackedScore
-from leanbrain.pruning.updates import drop_and_grow
+from leanbrain.pruning.scores.basic import gradient
+from leanbrain.pruning.scores.tracking import TrackedScore
+from leanbrain.pruning.updates.rules import drop_and_grow
 from leanbrain.randomness import RandomState
 
 LANGUAGES = ("en", "fr")

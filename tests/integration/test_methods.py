@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from leanbrain.masking import MaskSet
-from leanbrain.pruning.allocation import erk, keep_total, per_layer
+from leanbrain.pruning.allocation.shares import erk, keep_total, per_layer
 from leanbrain.pruning.methods import load_method
-from leanbrain.pruning.topk import top_mask
-from leanbrain.pruning.updates import reselect
+from leanbrain.pruning.updates.rules import reselect
+from leanbrain.pruning.updates.topk import top_mask
 
 FOLDER = Path(__file__).resolve().parents[2] / "hparams" / "pruning"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.yaml"))

@@ -10,13 +10,13 @@ import speechbrain as sb
 import torch
 
 from leanbrain.checks import UserError
-from leanbrain.pruning.checkpoints import (
+from leanbrain.pruning.host.checkpoints import (
     newest_checkpoint,
     require_dense,
     require_pruned,
 )
 from leanbrain.pruning.schedules import constant
-from leanbrain.pruning.updates import prune_only
+from leanbrain.pruning.updates.rules import prune_only
 
 
 class Stop(Exception):
@@ -208,7 +208,7 @@ def test_other_pathways_in_the_checkpoint_are_refused(toy, tmp_path):
 
 def test_yaml_only_single_pathway(toy, tmp_path):
     """A stock Brain and train script; only opt_class is different."""
-    from leanbrain.pruning.opt_class import PrunedOptimizer
+    from leanbrain.pruning.host.opt_class import PrunedOptimizer
     from leanbrain.pruning.pruner import AdaptivePruner
 
     def one_run(folder, epochs):
@@ -239,7 +239,7 @@ def test_yaml_only_single_pathway(toy, tmp_path):
 
 
 def test_yaml_only_refuses_several_pathways(toy):
-    from leanbrain.pruning.opt_class import PrunedOptimizer
+    from leanbrain.pruning.host.opt_class import PrunedOptimizer
 
     with pytest.raises(UserError, match="single pathway .* got 2"):
         PrunedOptimizer(torch.optim.SGD, toy.make_pruner(), {"m": toy.Model()})
@@ -247,7 +247,7 @@ def test_yaml_only_refuses_several_pathways(toy):
 
 def test_yaml_only_takes_final_checkpoints_first(toy, tmp_path):
     """A stock script evaluates its best checkpoint: an early, dense one."""
-    from leanbrain.pruning.opt_class import PrunedOptimizer
+    from leanbrain.pruning.host.opt_class import PrunedOptimizer
 
     brain, pruner = toy.make_brain(tmp_path), toy.make_pruner(pathways=["all"])
     checkpointer = brain.checkpointer

@@ -10,14 +10,14 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
-from leanbrain.pruning.lookahead import LookAhead
 from leanbrain.pruning.methods import load_method
 from leanbrain.pruning.pruner import AdaptivePruner
 from leanbrain.pruning.ranks import agree_on_digest, sum_over_ranks, union_names
 from leanbrain.pruning.schedules import cubic
-from leanbrain.pruning.scores import gradient
-from leanbrain.pruning.tracking import TrackedScore
-from leanbrain.pruning.updates import drop_and_grow
+from leanbrain.pruning.scores.basic import gradient
+from leanbrain.pruning.scores.lookahead import LookAhead
+from leanbrain.pruning.scores.tracking import TrackedScore
+from leanbrain.pruning.updates.rules import drop_and_grow
 
 pytestmark = pytest.mark.ddp
 

@@ -8,12 +8,12 @@ import torch
 from leanbrain.checks import UserError
 from leanbrain.masking import MaskSet
 from leanbrain.pruning.initial import MasksFromFiles
-from leanbrain.pruning.lookahead import LookAhead
 from leanbrain.pruning.schedules import constant
-from leanbrain.pruning.scores import gradient, weight_gradient
-from leanbrain.pruning.topk import top_mask
-from leanbrain.pruning.tracking import TrackedScore
-from leanbrain.pruning.updates import drop_and_grow, reselect
+from leanbrain.pruning.scores.basic import gradient, weight_gradient
+from leanbrain.pruning.scores.lookahead import LookAhead
+from leanbrain.pruning.scores.tracking import TrackedScore
+from leanbrain.pruning.updates.rules import drop_and_grow, reselect
+from leanbrain.pruning.updates.topk import top_mask
 
 HALF = partial(constant, sparsity=0.5)
 FIXED = {"update": None, "growth": None, "schedule": HALF}

@@ -7,12 +7,12 @@ import speechbrain as sb
 import torch
 
 from leanbrain.checks import UserError
-from leanbrain.pruning.allocation import per_layer
+from leanbrain.pruning.allocation.shares import per_layer
 from leanbrain.pruning.focal import FocalWeights
-from leanbrain.pruning.noise import RandomScore
 from leanbrain.pruning.rewinding import Rewind
 from leanbrain.pruning.schedules import constant, geometric
-from leanbrain.pruning.updates import prune_only
+from leanbrain.pruning.scores.noise import RandomScore
+from leanbrain.pruning.updates.rules import prune_only
 
 HALF = partial(constant, sparsity=0.5)
 LTH = {
@@ -257,7 +257,7 @@ def test_rewinding_is_to_a_step_of_the_first_round(toy):
 
 
 def test_opt_class_refuses_what_needs_the_brain(toy):
-    from leanbrain.pruning.opt_class import PrunedOptimizer
+    from leanbrain.pruning.host.opt_class import PrunedOptimizer
 
     for settings, match in [
         ({"rewind": Rewind()}, "without `rewind`"),

@@ -9,9 +9,9 @@ from torch.func import functional_call
 
 from leanbrain.checks import UserError
 from leanbrain.pruning.schedules import constant
-from leanbrain.pruning.scores import weight_gradient
-from leanbrain.pruning.tracking import TrackedScore
-from leanbrain.pruning.updates import prune_only, reselect
+from leanbrain.pruning.scores.basic import weight_gradient
+from leanbrain.pruning.scores.tracking import TrackedScore
+from leanbrain.pruning.updates.rules import prune_only, reselect
 
 SGD = partial(torch.optim.SGD, lr=0.05, momentum=0.9)
 ADAMW = partial(torch.optim.AdamW, lr=1e-2, weight_decay=0.1)

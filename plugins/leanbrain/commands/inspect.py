@@ -35,7 +35,7 @@ from leanbrain.commands.parser import Once
 from leanbrain.commands.settings import read_overrides, read_settings
 
 if TYPE_CHECKING:
-    from leanbrain.pruning.inspection import DryRun, Row
+    from leanbrain.pruning.inspection.dry_run import DryRun, Row
     from leanbrain.pruning.pruner import AdaptivePruner
     from leanbrain.recipes.building import BuiltModules
 
@@ -116,7 +116,7 @@ def main(options: argparse.Namespace, rest: Sequence[str] = ()) -> int:
 
     from leanbrain.masking.convert import cover
     from leanbrain.masking.targets import select_targets
-    from leanbrain.pruning.inspection import dry_run, inspect_targets
+    from leanbrain.pruning.inspection.dry_run import dry_run, inspect_targets
     from leanbrain.recipes.building import build_modules
 
     built = build_modules(options.yaml, overrides)
@@ -140,7 +140,7 @@ def main(options: argparse.Namespace, rest: Sequence[str] = ()) -> int:
 
 def _pruner(options: argparse.Namespace) -> AdaptivePruner:
     """Builds the method's pruner; patterns that are typed go before its own."""
-    from leanbrain.pruning.request import PruningRequest
+    from leanbrain.pruning.host.request import PruningRequest
 
     request = PruningRequest(
         find_method(options.pruning),
@@ -170,7 +170,7 @@ def _as_text(
     run: DryRun | None,
 ) -> str:
     """What is printed for people."""
-    from leanbrain.pruning.inspection_text import dry_run_text, rows_text
+    from leanbrain.pruning.inspection.text import dry_run_text, rows_text
 
     keep = run.keep if run is not None else None
     parts = [rows_text(rows, keep, options.all)]

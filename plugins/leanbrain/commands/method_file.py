@@ -41,7 +41,7 @@ def find_method(given: str, root: Path = _ROOT) -> Path:
     methods = root / "hparams" / "pruning"
     if Path(given).is_file() or not methods.is_dir():
         return Path(given)
-    from leanbrain.pruning.starting import method_file
+    from leanbrain.pruning.host.starting import method_file
 
     is_name = not Path(given).suffix and Path(given).name == given
     file = method_file(given, methods) if is_name else Path(given)

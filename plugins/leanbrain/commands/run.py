@@ -28,7 +28,7 @@ from leanbrain.commands.settings import read_settings
 from leanbrain.recipes.script_errors import what_script_lacks
 
 if TYPE_CHECKING:
-    from leanbrain.pruning.request import PruningRequest
+    from leanbrain.pruning.host.request import PruningRequest
 
 __all__ = ["add_arguments", "main"]
 
@@ -83,7 +83,7 @@ def main(options: argparse.Namespace, rest: Sequence[str] = ()) -> int:
 
     import_speechbrain()
 
-    from leanbrain.pruning.stock import StockPruning
+    from leanbrain.pruning.host.stock import StockPruning
 
     request.check()
     _listen()
@@ -163,7 +163,7 @@ def _request(own: argparse.Namespace) -> PruningRequest:
             "`--pruning` must name a file of hparams/pruning, got none."
         )
     settings = read_settings(own.set or [])
-    from leanbrain.pruning.request import PruningRequest
+    from leanbrain.pruning.host.request import PruningRequest
 
     given = {
         "pathways": own.pathways,

@@ -1,6 +1,6 @@
 """When and how masks change: pure functions, and the pruner that uses them."""
 
-from leanbrain.pruning.opt_class import PrunedOptimizer
+from leanbrain.pruning.host.opt_class import PrunedOptimizer
 from leanbrain.pruning.pruner import AdaptivePruner
 
 __all__ = ["AdaptivePruner", "PrunedOptimizer"]

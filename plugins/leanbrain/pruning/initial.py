@@ -10,7 +10,7 @@ import torch
 from leanbrain.checks import UserError, check_known, nearest
 from leanbrain.masking.maskset import MaskSet
 from leanbrain.masking.targets import Target
-from leanbrain.pruning.allocation import keep_total
+from leanbrain.pruning.allocation.shares import keep_total
 
 __all__ = ["MasksFromFiles", "check_masks"]
 

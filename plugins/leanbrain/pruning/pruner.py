@@ -8,23 +8,23 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from leanbrain.checks import UserError, check_callable
-from leanbrain.pruning import allocation as allocations
 from leanbrain.pruning.adapting import freeze, update_masks
-from leanbrain.pruning.checkpoints import warn_if_sparse
-from leanbrain.pruning.gathering import Gathering
+from leanbrain.pruning.allocation import shares as allocations
+from leanbrain.pruning.host.checkpoints import warn_if_sparse
 from leanbrain.pruning.plan import PruningPlan
 from leanbrain.pruning.ranks import sum_over_ranks
 from leanbrain.pruning.saving import load_state, state_of
+from leanbrain.pruning.scores.gathering import Gathering
 from leanbrain.pruning.selection import Initial, MaskSelector
 from leanbrain.pruning.training import PathwayTraining
 from leanbrain.pruning.turns import Turns
-from leanbrain.pruning.updates import prune_only
+from leanbrain.pruning.updates.rules import prune_only
 
 if TYPE_CHECKING:
     import speechbrain as sb
 
     from leanbrain.pruning.focal import FocalWeights
-    from leanbrain.pruning.monitor import PruningMonitor
+    from leanbrain.pruning.monitor.monitor import PruningMonitor
     from leanbrain.pruning.rewinding import Rewind
 
 __all__ = ["AdaptivePruner"]
@@ -183,7 +183,7 @@ class AdaptivePruner(PathwayTraining):
         AdaptivePruner
             The pruner itself.
         """
-        from leanbrain.pruning.attach import attach
+        from leanbrain.pruning.host.attach import attach
 
         self.monitor = monitor or self.monitor
         attach(self, brain)

@@ -12,12 +12,12 @@ from leanbrain.masking.maskset import MaskSet
 from leanbrain.masking.packing import count_bits, unpack
 from leanbrain.masking.switch import PathwaySwitch
 from leanbrain.masking.targets import Target
-from leanbrain.pruning.allocation import apportion
-from leanbrain.pruning.gathering import Gathering
+from leanbrain.pruning.allocation.shares import apportion
 from leanbrain.pruning.initial import check_masks
-from leanbrain.pruning.lazy import LazyScores
-from leanbrain.pruning.regrowth import reset_moments
-from leanbrain.pruning.updates import prune_only, reselect
+from leanbrain.pruning.scores.gathering import Gathering
+from leanbrain.pruning.scores.lazy import LazyScores
+from leanbrain.pruning.updates.regrowth import reset_moments
+from leanbrain.pruning.updates.rules import prune_only, reselect
 
 __all__ = ["MaskSelector"]
 

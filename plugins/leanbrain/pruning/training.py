@@ -12,7 +12,7 @@ from leanbrain.masking.maskset import MaskSet
 from leanbrain.masking.switch import REST, PathwaySwitch
 from leanbrain.masking.targets import select_targets
 from leanbrain.pruning.batches import check_pathways, language_of
-from leanbrain.pruning.flops import CostMeter
+from leanbrain.pruning.flops.meter import CostMeter
 from leanbrain.pruning.gates import GradientGate
 from leanbrain.pruning.ranks import union_names
 

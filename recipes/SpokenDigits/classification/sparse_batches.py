@@ -5,7 +5,7 @@ from pathlib import Path
 from data import at_speeds, share_of, train_sampler
 
 from leanbrain.dataio.manifests import read_manifest
-from leanbrain.pruning.batch_seconds import full_batches
+from leanbrain.pruning.flops.batch_seconds import full_batches
 
 
 def batches_of(hparams, data, steps, epochs):

@@ -5,7 +5,7 @@ import copy
 import torch
 from sparsity import METHODS, PATHWAY, batch_macs
 
-from leanbrain.pruning.starting import make_pruner, method_file
+from leanbrain.pruning.host.starting import make_pruner, method_file
 
 
 def flops_per_step(hparams, method, sparsity, steps, seed=0):

@@ -15,8 +15,8 @@ from leanbrain.dataio.manifests import SPLITS
 from leanbrain.experiments.trials import Trial
 from leanbrain.pruning.comparison.cells import ALL, Cell, Run
 from leanbrain.pruning.comparison.sources import sources_digest
-from leanbrain.pruning.flops import CostMeter
-from leanbrain.pruning.starting import method_file
+from leanbrain.pruning.flops.meter import CostMeter
+from leanbrain.pruning.host.starting import method_file
 
 FOLDER = Path(__file__).resolve().parent
 FLOPS = "flops"

@@ -5,8 +5,8 @@ from pathlib import Path
 import torch
 from features import pool_statistics, run_block
 
-from leanbrain.pruning.flops import CostMeter, macs
-from leanbrain.pruning.starting import method_file, method_pruner
+from leanbrain.pruning.flops.meter import CostMeter, macs
+from leanbrain.pruning.host.starting import method_file, method_pruner
 
 METHODS = Path(__file__).resolve().parents[3] / "hparams" / "pruning"
 PATHWAY = "all"

@@ -18,7 +18,7 @@ same command once more continues an interrupted run.
 #   evaluation.py: hparams.front_end
 #   front_end.py: hparams.front_end_fit
 #   sparsity.py: hparams.method hparams.pruning
-#   leanbrain/pruning/starting.py: hparams.dense_checkpoint hparams.monitor
+#   leanbrain/pruning/host/starting.py: hparams.dense_checkpoint hparams.monitor
 
 import logging
 import sys
@@ -60,8 +60,8 @@ from front_end import draw_front_end, fit_front_end  # noqa: E402
 from sparsity import pruner_of, sparsity_facts  # noqa: E402
 
 from leanbrain.dataio.loader import make_train_loader  # noqa: E402
-from leanbrain.pruning.batch_seconds import full_batches  # noqa: E402
-from leanbrain.pruning.starting import connect_pruner  # noqa: E402
+from leanbrain.pruning.flops.batch_seconds import full_batches  # noqa: E402
+from leanbrain.pruning.host.starting import connect_pruner  # noqa: E402
 from leanbrain.recipes.loading import load_recipe  # noqa: E402
 
 logger = logging.getLogger(__name__)

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from leanbrain.checks import UserError
-from leanbrain.pruning.starting import connect_pruner
+from leanbrain.pruning.host.starting import connect_pruner
 
 # 40 x 96 x 5 + 2 x 96 x 96 x 5: the convolutions; the output stays dense.
 WEIGHTS = 40 * 96 * 5 + 2 * 96 * 96 * 5

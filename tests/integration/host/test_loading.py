@@ -11,7 +11,7 @@ from speechbrain.inference.ASR import EncoderASR
 from speechbrain.utils.checkpoints import average_checkpoints
 from speechbrain.utils.parameter_transfer import Pretrainer
 
-from leanbrain.pruning.checkpoints import newest_checkpoint
+from leanbrain.pruning.host.checkpoints import newest_checkpoint
 
 
 def union_of(pruner, name):

@@ -21,7 +21,7 @@ from leanbrain.files import write_json
 from leanbrain.loggers import FanOutLogger, TensorBoardLogger
 from leanbrain.masking.maskset import MaskSet
 from leanbrain.masking.targets import Target
-from leanbrain.pruning.monitor import PruningMonitor
+from leanbrain.pruning.monitor.monitor import PruningMonitor
 
 
 def read(folder):

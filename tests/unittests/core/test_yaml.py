@@ -14,7 +14,7 @@ ENTRIES = sorted((ROOT / "recipes").rglob("hparams/*.yaml"))
 # What reads the keys that every workload of the optimizer benchmark has.
 OPTBENCH = ROOT / "plugins" / "leanbrain" / "optbench"
 # What several recipes start their pruned runs with.
-SHARED = ROOT / "plugins" / "leanbrain" / "pruning" / "starting.py"
+SHARED = ROOT / "plugins" / "leanbrain" / "pruning" / "host" / "starting.py"
 # Included by the entry files, or read by demo.py: no entry files themselves.
 PARTS = {"model.yaml", "demo.yaml"}
 FILL = {

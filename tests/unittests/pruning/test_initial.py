@@ -5,9 +5,9 @@ import torch
 
 from leanbrain.checks import UserError
 from leanbrain.masking import MaskSet, select_targets
-from leanbrain.pruning.gathering import Gathering
 from leanbrain.pruning.initial import MasksFromFiles, check_masks
-from leanbrain.pruning.scores import Magnitude
+from leanbrain.pruning.scores.basic import Magnitude
+from leanbrain.pruning.scores.gathering import Gathering
 
 
 @pytest.fixture

@@ -10,15 +10,20 @@ from hypothesis import strategies as st
 from leanbrain.masking.maskset import MaskSet
 from leanbrain.masking.switch import PathwaySwitch
 from leanbrain.masking.targets import Target
-from leanbrain.pruning.allocation import erk, global_, keep_total, per_layer
-from leanbrain.pruning.gathering import Gathering
-from leanbrain.pruning.grouping import per_group
-from leanbrain.pruning.redistribution import by_gradient, first_then
+from leanbrain.pruning.allocation.grouping import per_group
+from leanbrain.pruning.allocation.redistribution import by_gradient, first_then
+from leanbrain.pruning.allocation.shares import (
+    erk,
+    global_,
+    keep_total,
+    per_layer,
+)
 from leanbrain.pruning.schedules import cubic
-from leanbrain.pruning.scores import Magnitude, gradient
+from leanbrain.pruning.scores.basic import Magnitude, gradient
+from leanbrain.pruning.scores.gathering import Gathering
+from leanbrain.pruning.scores.tracking import TrackedScore
 from leanbrain.pruning.selection import MaskSelector
-from leanbrain.pruning.tracking import TrackedScore
-from leanbrain.pruning.updates import drop_and_grow, prune_only, reselect
+from leanbrain.pruning.updates.rules import drop_and_grow, prune_only, reselect
 
 STEPS = 40
 

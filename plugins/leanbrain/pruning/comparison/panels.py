@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from leanbrain.chart_style import LIGHT, Theme, dress, new_figure
-from leanbrain.pruning.charts import draw_overlap
 from leanbrain.pruning.comparison.clustering import Tree, grow_tree
+from leanbrain.pruning.monitor.charts import draw_overlap
 
 __all__ = [
     "Gap",

@@ -16,7 +16,7 @@ from leanbrain.pruning.comparison.method import START, Method, Steps
 from leanbrain.pruning.comparison.rehearsal import check_plan
 from leanbrain.pruning.comparison.sources import numbers_of, sources_digest
 from leanbrain.pruning.comparison.suite import Choice, Suite
-from leanbrain.pruning.starting import method_file
+from leanbrain.pruning.host.starting import method_file
 
 __all__ = ["make_plan"]
 

@@ -12,8 +12,8 @@ from leanbrain.pruning.comparison.cells import Site
 from leanbrain.pruning.comparison.method import Method
 from leanbrain.pruning.comparison.sources import keys_of
 from leanbrain.pruning.comparison.suite import Suite
+from leanbrain.pruning.host.starting import method_file
 from leanbrain.pruning.methods import load_method
-from leanbrain.pruning.starting import method_file
 
 __all__ = ["check_plan"]
 

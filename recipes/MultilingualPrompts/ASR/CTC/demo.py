@@ -24,7 +24,11 @@ from leanbrain.checks import UserError
 from leanbrain.dataio.manifests import read_manifest
 from leanbrain.dataio.synthesis import synthesise_corpus
 from leanbrain.files import read_json
-from leanbrain.pruning.report import collect, markdown_table, write_report
+from leanbrain.pruning.report.report import (
+    collect,
+    markdown_table,
+    write_report,
+)
 
 FOLDER = Path(__file__).resolve().parent
 RUNS = {

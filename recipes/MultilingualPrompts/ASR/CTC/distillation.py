@@ -6,7 +6,7 @@ import torch
 from speechbrain.dataio.dataio import length_to_mask
 
 from leanbrain.checks import UserError
-from leanbrain.pruning.starting import load_dense
+from leanbrain.pruning.host.starting import load_dense
 
 
 class Teacher:

@@ -13,7 +13,7 @@ from speechbrain.utils.distributed import if_main_process
 from leanbrain.checks import UserError
 from leanbrain.nmf.features import NMFFeatures
 from leanbrain.nmf.figures import write_figures
-from leanbrain.pruning.checkpoints import newest_checkpoint
+from leanbrain.pruning.host.checkpoints import newest_checkpoint
 
 RECOVERABLE = "features"
 BATCH = 16  # utterances

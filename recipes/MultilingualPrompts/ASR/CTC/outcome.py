@@ -9,7 +9,7 @@ from speechbrain.utils.distributed import if_main_process
 from leanbrain.files import write_json
 from leanbrain.masking.targets import select_targets
 from leanbrain.provenance import commit, host_facts, versions
-from leanbrain.pruning.flops import CostMeter, macs
+from leanbrain.pruning.flops.meter import CostMeter, macs
 
 
 def mask_facts(pruner):

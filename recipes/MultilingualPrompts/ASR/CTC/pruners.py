@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from leanbrain.checkpointing import add_state
-from leanbrain.pruning import starting
-from leanbrain.pruning.starting import method_file, method_pruner
+from leanbrain.pruning.host import starting
+from leanbrain.pruning.host.starting import method_file, method_pruner
 
 METHODS = Path(__file__).resolve().parents[4] / "hparams" / "pruning"
 

@@ -45,7 +45,7 @@ from pruners import connect_pruner, pruner_of  # noqa: E402
 from speechbrain.dataio.dataio import length_to_mask  # noqa: E402
 
 from leanbrain.dataio.loader import make_train_loader  # noqa: E402
-from leanbrain.pruning.batch_seconds import full_batches  # noqa: E402
+from leanbrain.pruning.flops.batch_seconds import full_batches  # noqa: E402
 from leanbrain.recipes.loading import load_recipe  # noqa: E402
 
 logger = logging.getLogger(__name__)

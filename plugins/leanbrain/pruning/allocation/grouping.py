@@ -1,0 +1,98 @@
+"""Grouping: parts of a model are pruned more or less than others."""
+
+from collections.abc import Mapping
+from fnmatch import fnmatchcase
+from fractions import Fraction
+from math import lcm
+
+from torch import Tensor
+
+from leanbrain.checks import UserError, check_positive, nearest
+from leanbrain.pruning.allocation.shares import apportion, bounds
+from leanbrain.pruning.scores.lazy import shapes_of
+
+__all__ = ["per_group"]
+
+
+def per_group(
+    saliency: Mapping[str, Tensor],
+    sparsity: float,
+    *,
+    relative_density: Mapping[str, float],
+    min_keep: int = 1,
+) -> dict[str, int]:
+    """Keeps shares in given proportions, the same for all tensors of a group.
+
+    Where the density of a group would exceed 1 it stays dense, and the others
+    make up for it.
+
+    Arguments
+    ---------
+    saliency : Mapping[str, Tensor]
+        One tensor per parameter; only the shapes are used.
+    sparsity : float
+        Removed share of all weights together, in [0, 1).
+    relative_density : Mapping[str, float]
+        Pattern (`*`, `?`, `[...]`, as for file names) on parameter names ->
+        number > 0. The first pattern that matches a name is taken; a name at
+        2 keeps twice the share of one at 1. End with "*" for all others.
+    min_keep : int
+        The least that a tensor keeps (all of it if it is smaller).
+
+    Returns
+    -------
+    dict
+        Name -> keep-count; the sum is `keep_total` of all weights.
+
+    Raises
+    ------
+    UserError
+        If a setting is out of its range, a pattern is of no use, a name
+        matches none, or `min_keep` exceeds the total.
+
+    Example
+    -------
+    >>> import torch
+    >>> scores = {"encoder.w": torch.ones(10), "decoder.w": torch.ones(10)}
+    >>> per_group(scores, 0.7, relative_density={"decoder.*": 2, "*": 1})
+    {'encoder.w': 2, 'decoder.w': 4}
+    """
+    sizes = {name: s.numel() for name, s in shapes_of(saliency).items()}
+    total, low = bounds(sizes, sparsity, min_keep)
+    weights = _weights(list(sizes), relative_density)
+    full = list(sizes.values())
+    shares = [w * size for w, size in zip(weights, full, strict=True)]
+    parts = apportion(total, shares, list(low.values()), full)
+    return dict(zip(sizes, parts, strict=True))
+
+
+def _weights(
+    names: list[str], relative_density: Mapping[str, float]
+) -> list[int]:
+    """Returns the relative density of each name, scaled to whole numbers."""
+    numbers = {
+        pattern: Fraction(str(check_positive(f"relative_density.{pattern}", x)))
+        for pattern, x in relative_density.items()
+    }
+    chosen = [_first_match(name, relative_density) for name in names]
+    for pattern in relative_density:
+        if pattern not in chosen:
+            close = ", ".join(nearest(pattern, names) or names[:3])
+            raise UserError(
+                f"`relative_density` pattern {pattern!r} must be the first "
+                f"that matches some parameter, got none (nearest: {close})."
+            )
+    # Whole numbers: the counts are the same on every machine.
+    scale = lcm(*(number.denominator for number in numbers.values()))
+    return [int(numbers[pattern] * scale) for pattern in chosen]
+
+
+def _first_match(name: str, patterns: Mapping[str, float]) -> str:
+    """Finds the pattern that a name falls under."""
+    for pattern in patterns:
+        if fnmatchcase(name, pattern):
+            return pattern
+    raise UserError(
+        f"`relative_density` must have a pattern for {name!r}, got "
+        f"{', '.join(patterns) or 'none'}; add '*' for all others."
+    )

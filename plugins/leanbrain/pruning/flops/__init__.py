@@ -1,0 +1,1 @@
+"""What a training run costs in FLOPs, counted layer by layer."""

@@ -1,0 +1,1 @@
+"""How a pruner gets into a Brain, a stock script or an optimizer."""

@@ -1,0 +1,218 @@
+"""How a pruner plugs into a SpeechBrain Brain: wrapped instance methods.
+
+SpeechBrain 1.1 has no callbacks, and recipe classes override the stage hooks
+without calling super(). Attributes set on the *instance* win over any class,
+so that the recipe's own methods keep working and need no change.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from leanbrain.checks import UserError
+from leanbrain.pruning.host.checkpoints import CHECKPOINT_NAME
+
+if TYPE_CHECKING:
+    import speechbrain as sb
+
+    from leanbrain.pruning.focal import FocalWeights
+    from leanbrain.pruning.pruner import AdaptivePruner
+
+__all__ = ["attach", "is_attached", "optimizers_of", "register"]
+
+logger = logging.getLogger(__name__)
+
+
+def attach(pruner: AdaptivePruner, brain: sb.Brain) -> None:
+    """Wraps the methods of one Brain and registers the pruner's state.
+
+    Arguments
+    ---------
+    pruner : AdaptivePruner
+        Not attached before.
+    brain : sb.Brain
+        Not yet fitted: its parameters are taken as they are now.
+
+    Raises
+    ------
+    UserError
+        If it has a pruner already.
+    """
+    if is_attached(brain):
+        raise UserError(
+            f"A {type(brain).__name__} must have one pruner, got a second one."
+        )
+    pruner.manage(brain.modules)
+    pruner.loss_scale = lambda: float(brain.scaler.get_scale())
+    if brain.checkpointer is not None:
+        register(pruner, brain.checkpointer)
+    _wrap_optimizers(pruner, brain)
+    if pruner.loss_weights is not None:
+        _wrap_losses(pruner.loss_weights, pruner, brain)
+    _wrap_batches(pruner, brain)
+    _wrap_stages(pruner, brain)
+
+
+def register(pruner: AdaptivePruner, checkpointer: Any) -> None:
+    """Adds the pruner's state to a Checkpointer, after the model."""
+    from leanbrain.checkpointing import add_state
+
+    add_state(checkpointer, CHECKPOINT_NAME, pruner)
+
+
+def is_attached(brain: sb.Brain) -> bool:
+    """Whether a Brain has a pruner."""
+    step = vars(brain).get("optimizers_step")
+    return getattr(step, "__module__", None) == __name__
+
+
+def optimizers_of(brain: sb.Brain) -> list[torch.optim.Optimizer]:
+    """The optimizers that a Brain has built.
+
+    Arguments
+    ---------
+    brain : sb.Brain
+        After its ``init_optimizers``.
+
+    Returns
+    -------
+    list
+        What ``optimizers_dict`` holds; else, as older recipes and those that
+        step by themselves set attributes alone, every one among these.
+    """
+    named = (brain.optimizers_dict or {}).values()
+    every = vars(brain).values()
+    found = list(named) or [
+        value for value in every if isinstance(value, torch.optim.Optimizer)
+    ]
+    return list({id(optimizer): optimizer for optimizer in found}.values())
+
+
+def _wrap_optimizers(pruner: AdaptivePruner, brain: sb.Brain) -> None:
+    init_optimizers, optimizers_step = (
+        brain.init_optimizers,
+        brain.optimizers_step,
+    )
+
+    def wrapped_init_optimizers() -> None:
+        init_optimizers()
+        found = _watch(pruner, brain)
+        moved = {
+            id(p) for o in found for g in o.param_groups for p in g["params"]
+        }
+        missing = [
+            t.name for t in pruner.targets if id(t.parameter) not in moved
+        ]
+        if missing:
+            count = len(pruner.targets)
+            raise UserError(
+                "Every pruned parameter must belong to an optimizer, got "
+                f"{count - len(missing)} of {count}, without {missing[0]!r}."
+            )
+
+    def wrapped_optimizers_step() -> None:
+        _watch(pruner, brain)
+        optimizers_step()
+        pruner.finish_step()
+
+    brain.init_optimizers = wrapped_init_optimizers
+    brain.optimizers_step = wrapped_optimizers_step
+
+
+def _watch(
+    pruner: AdaptivePruner, brain: sb.Brain
+) -> list[torch.optim.Optimizer]:
+    """Watches the optimizers of a Brain; recipes exchange them in a run."""
+    found = optimizers_of(brain)
+    for optimizer in found:
+        if not any(optimizer is known for known in pruner.optimizers):
+            pruner.watch(optimizer)
+    return found
+
+
+def _wrap_losses(
+    weights: FocalWeights, pruner: AdaptivePruner, brain: sb.Brain
+) -> None:
+    from speechbrain import Stage
+
+    compute_objectives = brain.compute_objectives
+
+    def wrapped_compute_objectives(
+        predictions: Any, batch: Any, stage: Any, *args: Any, **kwargs: Any
+    ) -> Any:
+        # Adversarial recipes add for which optimizer the loss is.
+        loss = compute_objectives(predictions, batch, stage, *args, **kwargs)
+        if stage != Stage.TRAIN or pruner.pathway is None:
+            return loss
+        return weights.weigh(pruner.pathway, loss)
+
+    brain.compute_objectives = wrapped_compute_objectives
+
+
+def _wrap_batches(pruner: AdaptivePruner, brain: sb.Brain) -> None:
+    fit_batch, evaluate_batch = brain.fit_batch, brain.evaluate_batch
+
+    def wrapped_fit_batch(batch: Any) -> Any:
+        _watch(pruner, brain)
+        step, pathway = pruner.step, pruner.enter(batch)
+        try:
+            loss = fit_batch(batch)
+        finally:
+            pruner.leave()
+        # A recipe's own fit_batch may step without optimizers_step.
+        if pruner.stepped:
+            pruner.finish_step()
+        pruner.note_loss(step, pathway, loss)
+        return loss
+
+    def wrapped_evaluate_batch(batch: Any, stage: Any) -> Any:
+        pruner.enter(batch, learns=False)
+        try:
+            return evaluate_batch(batch, stage)
+        finally:
+            pruner.leave()
+
+    brain.fit_batch = wrapped_fit_batch
+    brain.evaluate_batch = wrapped_evaluate_batch
+
+
+def _wrap_stages(pruner: AdaptivePruner, brain: sb.Brain) -> None:
+    from speechbrain import Stage
+
+    on_stage_start, fit = brain.on_stage_start, brain.fit
+
+    def wrapped_on_stage_start(stage: Any, epoch: Any = None) -> None:
+        pruner.rest()
+        if stage == Stage.TRAIN:
+            pruner.start()
+        elif stage == Stage.TEST and not (pruner.started or pruner.step):
+            raise UserError(
+                "A pruned model must be evaluated from a checkpoint with "
+                f"{CHECKPOINT_NAME}.ckpt, got one without (a dense model?)."
+            )
+        if stage == Stage.TEST and not pruner.frozen:
+            logger.warning(
+                "The evaluated checkpoint is of step %d, before the masks "
+                "reached their final sparsity: choose among later ones.",
+                pruner.step,
+            )
+        on_stage_start(stage, epoch)
+        # Recipes swap in averaged weights there, unseen through `.data`.
+        pruner.rest()
+
+    def wrapped_fit(*args: Any, **kwargs: Any) -> None:
+        fit(*args, **kwargs)
+        unfinished = not (pruner.frozen or brain.debug or brain.test_only)
+        if unfinished:
+            logger.warning(
+                "Training ended at step %d of `total_steps` %d, before the "
+                "masks reached their final sparsity.",
+                pruner.step,
+                pruner.plan.total_steps,
+            )
+
+    brain.on_stage_start = wrapped_on_stage_start
+    brain.fit = wrapped_fit

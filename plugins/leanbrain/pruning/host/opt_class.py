@@ -1,0 +1,102 @@
+"""Pruning by YAML alone: an `opt_class` that prunes with a single pathway."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from leanbrain.checks import UserError, check_callable
+
+if TYPE_CHECKING:
+    from leanbrain.pruning.pruner import AdaptivePruner
+
+__all__ = ["PrunedOptimizer"]
+
+
+class PrunedOptimizer:
+    """Builds an ordinary optimizer and lets a pruner ride on its steps.
+
+    For a stock ``train.py`` that nobody wants to edit: only ``opt_class`` in
+    the YAML changes. There is one pathway, at work all the time; what needs
+    the Brain (pathways per batch, masks after checkpoint averaging) takes
+    ``AdaptivePruner.attach``. Masks appear after the first optimizer step.
+
+    Arguments
+    ---------
+    opt_class : callable
+        Parameters -> optimizer, as SpeechBrain's ``opt_class``.
+    pruner : AdaptivePruner
+        With a single pathway.
+    modules : torch.nn.Module or dict of them
+        Where the names of the parameters come from: the YAML's ``modules``.
+    checkpointer : Checkpointer, optional
+        Gets the pruner as recoverable, so that masks survive a resume, and
+        ranks checkpoints of the final sparsity first: see `prefer_final`.
+
+    Example
+    -------
+    >>> from functools import partial
+    >>> from leanbrain.pruning.pruner import AdaptivePruner
+    >>> from leanbrain.pruning.schedules import constant
+    >>> model = torch.nn.Linear(4, 4)
+    >>> pruner = AdaptivePruner(
+    ...     partial(constant, sparsity=0.5), 10, 1, update=None
+    ... )
+    >>> opt_class = PrunedOptimizer(
+    ...     partial(torch.optim.SGD, lr=0.1), pruner, {"model": model}
+    ... )
+    >>> optimizer = opt_class(model.parameters())
+    >>> model(torch.ones(1, 4)).sum().backward()
+    >>> _ = optimizer.step()
+    >>> int((model.weight == 0).sum())
+    8
+    """
+
+    def __init__(
+        self,
+        opt_class: Callable[[Iterable[Any]], torch.optim.Optimizer],
+        pruner: AdaptivePruner,
+        modules: Any,
+        checkpointer: Any = None,
+    ) -> None:
+        self.opt_class = check_callable("opt_class", opt_class)
+        if len(pruner.pathways) != 1:
+            raise UserError(
+                "`opt_class` pruning must have a single pathway (attach the "
+                f"pruner to the Brain for more), got {len(pruner.pathways)}."
+            )
+        for setting in ("rewind", "loss_weights"):
+            if getattr(pruner, setting) is not None:
+                raise UserError(
+                    f"`opt_class` pruning must be without `{setting}` (attach "
+                    "the pruner to the Brain for it)."
+                )
+        if not pruner.train_weights:
+            raise UserError(
+                "`opt_class` pruning must train the weights (attach the "
+                "pruner to the Brain for `train_weights: False`)."
+            )
+        self.pruner = pruner
+        pruner.manage(modules)
+        if checkpointer is not None:
+            from leanbrain.pruning.host.attach import register
+            from leanbrain.pruning.host.final_checkpoints import prefer_final
+
+            register(pruner, checkpointer)
+            # The recipe evaluates its best checkpoint: while sparsity rises
+            # that is an early one.
+            prefer_final(pruner, checkpointer)
+
+    def __call__(self, parameters: Iterable[Any]) -> torch.optim.Optimizer:
+        """Builds the optimizer over the parameters that SpeechBrain gives."""
+        optimizer = self.opt_class(parameters)
+        owned = self.pruner.watch(optimizer)
+        if owned < len(self.pruner.targets):
+            raise UserError(
+                "Every pruned parameter must belong to the optimizer, got "
+                f"{owned} of {len(self.pruner.targets)}."
+            )
+        optimizer.register_step_post_hook(lambda *_: self.pruner.finish_step())
+        return optimizer

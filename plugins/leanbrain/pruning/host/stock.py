@@ -1,0 +1,250 @@
+"""Attaches a pruner to a Brain of a script that knows nothing of pruning."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+from torch.nn.parallel import DataParallel, DistributedDataParallel
+
+from leanbrain.checks import UserError
+from leanbrain.pruning.host.attach import is_attached
+from leanbrain.pruning.host.checkpoints import require_pruned
+from leanbrain.pruning.host.final_checkpoints import (
+    check_same_request,
+    prefer_final,
+    saved_total_steps,
+)
+from leanbrain.pruning.host.opt_class import PrunedOptimizer
+from leanbrain.pruning.host.owned import leave_out_unowned, warn_of_frozen
+from leanbrain.pruning.host.request import PruningRequest
+from leanbrain.pruning.host.run_length import optimizer_steps
+
+if TYPE_CHECKING:
+    import speechbrain as sb
+
+    from leanbrain.pruning.pruner import AdaptivePruner
+
+__all__ = ["StockPruning"]
+
+logger = logging.getLogger(__name__)
+
+
+class StockPruning:
+    """Prunes one Brain of whatever runs inside ``patching``.
+
+    Arguments
+    ---------
+    request : PruningRequest
+        What to do.
+
+    Example
+    -------
+    >>> import speechbrain as sb
+    >>> from leanbrain.pruning.host.request import PruningRequest
+    >>> stock = StockPruning(PruningRequest("hparams/pruning/one_shot.yaml"))
+    >>> before = sb.Brain.fit
+    >>> with stock.patching():
+    ...     assert sb.Brain.fit is not before  # a script is run here
+    >>> sb.Brain.fit is before, stock.pruner is None
+    (True, True)
+    """
+
+    def __init__(self, request: PruningRequest) -> None:
+        self.request = request
+        self.pruner: AdaptivePruner | None = None
+        self.brain: sb.Brain | None = None
+        self.fitted: list[str] = []  # classes, in order
+        self._fit: Any = None  # of the pruned Brain
+
+    @contextmanager
+    def patching(self) -> Iterator[StockPruning]:
+        """Lets every ``Brain.fit`` and ``Brain.evaluate`` ask first.
+
+        Yields
+        ------
+        StockPruning
+            Itself.
+        """
+        from speechbrain.core import Brain
+
+        fit, evaluate = Brain.fit, Brain.evaluate
+
+        def asking_fit(
+            brain: sb.Brain,
+            epoch_counter: Any,
+            train_set: Any,
+            valid_set: Any = None,
+            progressbar: bool | None = None,
+            train_loader_kwargs: Any = {},  # noqa: B006  as the host's
+            *args: Any,
+            **kwargs: Any,
+        ) -> None:
+            inner = partial(fit, brain)
+            if self._is_next(brain):
+                train_set = _train_loader(brain, train_set, train_loader_kwargs)
+                self._begin(brain, epoch_counter, train_set, inner)
+            elif brain is not self.brain and not brain.test_only:
+                self._leave(brain)
+            (self._fit if brain is self.brain else inner)(
+                epoch_counter,
+                train_set,
+                valid_set,
+                progressbar,
+                train_loader_kwargs,
+                *args,
+                **kwargs,
+            )
+
+        def asking_evaluate(brain: sb.Brain, *args: Any, **kwargs: Any) -> Any:
+            if self._is_next(brain, fits=False):
+                self._resume(brain, partial(fit, brain))
+            return evaluate(brain, *args, **kwargs)
+
+        Brain.fit, Brain.evaluate = asking_fit, asking_evaluate
+        try:
+            yield self
+        finally:
+            Brain.fit, Brain.evaluate = fit, evaluate
+
+    def check_done(self) -> None:
+        """Raises a UserError if nothing was pruned, after the script."""
+        if self.brain is not None:
+            return
+        wanted = self.request.brain
+        if wanted is not None and self.fitted:
+            raise UserError(
+                f"`--brain` must name a Brain that is fitted, got {wanted!r} "
+                f"(fitted: {', '.join(self.fitted)})."
+            )
+        raise UserError(
+            "The script must fit a Brain to be pruned, or evaluate one from a "
+            "pruned checkpoint, got a script that did neither."
+        )
+
+    def summary(self) -> str:
+        """What has become of the model, in one sentence."""
+        pruner = self.pruner
+        if pruner is None or not pruner.started:
+            return "No masks were set."
+        sizes = [t.parameter.numel() for t in pruner.targets]
+        kept = ", ".join(
+            f"{name} {1 - pruner.masks.density(name):.2%}"
+            for name in pruner.pathways
+        )
+        state = "final" if pruner.frozen else "NOT final"
+        return (
+            f"Step {pruner.step} of {pruner.plan.total_steps}: removed of "
+            f"{sum(sizes):,} weights in {len(sizes)} targets: {kept}; "
+            f"masks are {state}."
+        )
+
+    # -- which Brain --------------------------------------------------------
+
+    def _is_next(self, brain: sb.Brain, fits: bool = True) -> bool:
+        """Whether a Brain is the one to prune, and not pruned yet."""
+        if self.brain is not None or (fits and brain.test_only):
+            return False
+        return self.request.brain in (None, type(brain).__name__)
+
+    def _leave(self, brain: sb.Brain) -> None:
+        name = type(brain).__name__
+        if name not in self.fitted:
+            self.fitted.append(name)
+        logger.info("%s is trained without pruning.", name)
+
+    # -- attaching ----------------------------------------------------------
+
+    def _begin(
+        self, brain: sb.Brain, epoch_counter: Any, loader: Any, inner: Any
+    ) -> None:
+        """Attaches to a Brain that is about to be fitted."""
+        check_same_request(brain.checkpointer, str(self.request))
+        total = self.request.total_steps
+        if total is None:
+            total = saved_total_steps(brain.checkpointer)
+        if total is None:
+            if brain.checkpointer is not None:
+                require_pruned(brain.checkpointer.checkpoints_dir)
+            total = optimizer_steps(brain, epoch_counter, loader)
+        self._attach(brain, total, inner)
+        self.fitted.append(type(brain).__name__)
+
+    def _resume(self, brain: sb.Brain, inner: Any) -> None:
+        """Attaches to a Brain that is evaluated without being fitted."""
+        total = saved_total_steps(brain.checkpointer)
+        if total is not None:
+            self._attach(brain, self.request.total_steps or total, inner)
+        elif brain.test_only:
+            raise UserError(
+                f"{type(brain).__name__} must be evaluated from a checkpoint "
+                "of `leanbrain run`, got none in its folder."
+            )
+
+    def _attach(self, brain: sb.Brain, total_steps: int, inner: Any) -> None:
+        _check_attachable(brain)
+        pruner = self.request.build(total_steps)
+        leave_out_unowned(pruner, brain)
+        warn_of_frozen(brain.modules)
+        # What `attach` wraps is this fit, not an override that called it.
+        brain.fit = inner
+        pruner.attach(brain)
+        self._fit = vars(brain).pop("fit")
+        if brain.checkpointer is not None:
+            prefer_final(pruner, brain.checkpointer, str(self.request))
+        self.brain, self.pruner = brain, pruner
+        self._announce(brain, pruner)
+
+    def _announce(self, brain: sb.Brain, pruner: AdaptivePruner) -> None:
+        """Says which Brain is pruned, on the first rank."""
+        from speechbrain.utils.distributed import if_main_process
+
+        if if_main_process():
+            logger.info(
+                "%s prunes %s: %d targets with %s weights, pathways %s, "
+                "%d optimizer steps.",
+                os.fspath(self.request.method),
+                type(brain).__name__,
+                len(pruner.targets),
+                f"{sum(t.parameter.numel() for t in pruner.targets):,}",
+                " ".join(pruner.pathways),
+                pruner.plan.total_steps,
+            )
+
+
+def _check_attachable(brain: sb.Brain) -> None:
+    """Refuses a Brain that has a pruner, or is wrapped already."""
+    name = type(brain).__name__
+    given = vars(getattr(brain, "hparams", None) or SimpleNamespace())
+    pruned = any(
+        isinstance(value, PrunedOptimizer)
+        for value in (brain.opt_class, *given.values())
+    )
+    if pruned or is_attached(brain):
+        raise UserError(
+            f"{name} must have no pruner to be pruned by `leanbrain run`, got "
+            "one that its script or YAML attached."
+        )
+    for key, module in brain.modules.items():
+        if isinstance(module, DistributedDataParallel | DataParallel):
+            raise UserError(
+                f"A pruner must be attached to {name} before its modules are "
+                f"wrapped for several devices, got {key!r} wrapped in "
+                f"{type(module).__name__}."
+            )
+
+
+def _train_loader(brain: sb.Brain, data: Any, settings: Any) -> Any:
+    """The loader of the training data, as ``Brain.fit`` makes it."""
+    from speechbrain import Stage
+    from speechbrain.dataio.dataloader import LoopedLoader
+    from torch.utils.data import DataLoader
+
+    if isinstance(data, DataLoader | LoopedLoader):
+        return data
+    return brain.make_dataloader(data, stage=Stage.TRAIN, **settings)

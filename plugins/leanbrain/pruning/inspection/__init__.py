@@ -1,0 +1,1 @@
+"""What of a model can be pruned, and what a method would do to it."""

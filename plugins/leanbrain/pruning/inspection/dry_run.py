@@ -1,0 +1,282 @@
+"""What of a model can be pruned, and what a method would do: no training."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from torch import nn
+
+from leanbrain.masking.packing import packed_size
+from leanbrain.masking.targets import Target, explain_targets
+from leanbrain.pruning.allocation.shares import keep_total
+from leanbrain.pruning.initial import check_masks
+from leanbrain.pruning.scores.lazy import LazyScores
+
+if TYPE_CHECKING:
+    from leanbrain.pruning.pruner import AdaptivePruner
+
+__all__ = ["DryRun", "MaskUpdate", "Row", "dry_run", "inspect_targets"]
+
+
+@dataclass(frozen=True)
+class Row:
+    """A parameter in the table of a model.
+
+    Arguments
+    ---------
+    name : str
+        Its first qualified name.
+    shape : tuple
+        Its shape.
+    group : str
+        The part of the model that it belongs to.
+    weights : int
+        How many numbers it holds.
+    share : float
+        Of all weights of the model, in [0, 1].
+    tied : tuple
+        Its other names.
+    left_out : str or None
+        Why it cannot be or is not to be masked; None for a target.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    group: str
+    weights: int
+    share: float
+    tied: tuple[str, ...]
+    left_out: str | None
+
+
+@dataclass(frozen=True)
+class MaskUpdate:
+    """Masks that change.
+
+    Arguments
+    ---------
+    step : int
+        After that many optimizer steps.
+    pathways : tuple
+        Whose masks.
+    sparsity : float
+        The removed share of the targets' weights from then on, in [0, 1).
+    """
+
+    step: int
+    pathways: tuple[str, ...]
+    sparsity: float
+
+
+@dataclass(frozen=True)
+class DryRun:
+    """What a pruner would do to a model.
+
+    Arguments
+    ---------
+    total_steps : int
+        Optimizer steps of the run.
+    begin_step, end_step : int
+        Before the one all is dense, from the other on masks stay.
+    pathways : tuple
+        Names of the sub-networks.
+    updates : tuple of MaskUpdate
+        In order; if every pathway is seen in time.
+    weights : int
+        Of all targets.
+    kept : int
+        Of them, by each pathway in the end.
+    keep : dict or None
+        Target -> weights that each pathway keeps in the end. The total is
+        exact; a target may get one more or less where pruned weights do not
+        return. None if the counts do not follow from the shapes.
+    keep_by : str
+        What decides on the counts: "allocation", "score" or "given masks".
+    mask_bytes : int
+        A bit per weight and pathway, and one for the union of pathways.
+    dense_bytes : int
+        The copy of the targets that holds the values of removed weights.
+    """
+
+    total_steps: int
+    begin_step: int
+    end_step: int
+    pathways: tuple[str, ...]
+    updates: tuple[MaskUpdate, ...]
+    weights: int
+    kept: int
+    keep: dict[str, int] | None
+    keep_by: str
+    mask_bytes: int
+    dense_bytes: int
+
+
+def inspect_targets(
+    modules: nn.Module | Mapping[str, nn.Module],
+    include: Sequence[str] = ("*",),
+    exclude: Sequence[str] | None = None,
+    groups: Mapping[str, Sequence[str]] | None = None,
+) -> list[Row]:
+    """Lists all parameters of a model as `select_targets` sees them.
+
+    Arguments
+    ---------
+    modules, include, exclude, groups
+        As for `select_targets`.
+
+    Returns
+    -------
+    list
+        A row for each parameter, tied ones once.
+
+    Raises
+    ------
+    UserError
+        If a pattern matches nothing.
+
+    Example
+    -------
+    >>> for row in inspect_targets(nn.ModuleDict({"enc": nn.Linear(4, 2)})):
+    ...     print(row.name, row.shape, row.weights, row.share, row.left_out)
+    enc.weight (2, 4) 8 0.8 None
+    enc.bias (2,) 2 0.2 a bias
+    """
+    found = explain_targets(modules, include, exclude, groups)
+    total = sum(target.parameter.numel() for target, _ in found) or 1
+    return [
+        Row(
+            target.name,
+            tuple(target.parameter.shape),
+            target.group,
+            target.parameter.numel(),
+            target.parameter.numel() / total,
+            target.aliases,
+            left_out,
+        )
+        for target, left_out in found
+    ]
+
+
+def dry_run(pruner: AdaptivePruner, targets: Sequence[Target]) -> DryRun:
+    """Goes through a run by the pruner's own plan, turns and allocation.
+
+    Arguments
+    ---------
+    pruner : AdaptivePruner
+        Not attached; it is left as it is.
+    targets : sequence of Target
+        What it would prune; only shapes and types are looked at.
+
+    Returns
+    -------
+    DryRun
+
+    Raises
+    ------
+    UserError
+        If the allocation does not go with the targets, or the masks that the
+        method begins with do not.
+    """
+    updates = tuple(_updates(pruner))
+    _check_given(pruner, targets, updates[0].sparsity)
+    keep, by = _keep(pruner, targets, updates)
+    sizes = [t.parameter.numel() for t in targets]
+    sparsity = updates[-1].sparsity
+    return DryRun(
+        total_steps=pruner.plan.total_steps,
+        begin_step=pruner.plan.begin_step,
+        end_step=pruner.plan.end_step,
+        pathways=tuple(pruner.pathways),
+        updates=updates,
+        weights=sum(sizes),
+        kept=keep_total(sum(sizes), sparsity),
+        keep=keep,
+        keep_by=by,
+        mask_bytes=sum(map(packed_size, sizes)) * (len(pruner.pathways) + 1),
+        dense_bytes=sum(
+            t.parameter.numel() * t.parameter.element_size() for t in targets
+        ),
+    )
+
+
+def _updates(pruner: AdaptivePruner) -> Iterator[MaskUpdate]:
+    """Yields what the pruner's own life yields: see its `finish_step`."""
+    plan, turns = pruner.plan, copy.deepcopy(pruner.turns)
+    everyone = tuple(pruner.pathways)
+
+    def update(step: int, due: tuple[str, ...], progress: float) -> MaskUpdate:
+        settled.update(due)
+        return MaskUpdate(step, due, float(plan.schedule(progress)))
+
+    settled: set[str] = set()
+    turns.begin(plan.begin_step)
+    if not pruner.scores.tracked(first=True):
+        yield update(plan.begin_step, everyone, plan.progress(plan.begin_step))
+        if pruner.update is None:
+            return
+    # Every pathway is taken to be seen in time, so no turn lasts longer.
+    while (step := turns.since + turns.interval) < plan.end_step:
+        due = turns.due(step, lambda _: turns.min_batches)
+        yield update(step, due, plan.progress(step))
+    if pruner.update is not None or settled != set(everyone):
+        yield update(plan.end_step, everyone, 1.0)
+
+
+def _check_given(
+    pruner: AdaptivePruner, targets: Sequence[Target], sparsity: float
+) -> None:
+    """Looks at the masks that the method begins with, if there are some."""
+    if pruner.initial is None:
+        return
+    for pathway in pruner.pathways:
+        masks = pruner.initial(pathway, targets)
+        check_masks(pathway, masks, targets, sparsity)
+
+
+def _keep(
+    pruner: AdaptivePruner,
+    targets: Sequence[Target],
+    updates: Sequence[MaskUpdate],
+) -> tuple[dict[str, int] | None, str]:
+    """Asks the allocation for the last counts, and says what decides them."""
+    if pruner.initial is not None and len(updates) == 1:
+        return None, "given masks"
+    first = len(updates) == 1
+    told: dict[str, Any] = {}
+    if "growth" in inspect.signature(pruner.allocation).parameters:
+        told = {
+            "growth": None,  # the last masks do not grow
+            "active": None if first else _Unknown(),
+            "progress": 1.0,
+        }
+    saliency = LazyScores(targets, _ask)
+    try:
+        keep = pruner.allocation(saliency, updates[-1].sparsity, **told)
+    except _NotBeforehand:
+        return None, "score"
+    return keep, "allocation"
+
+
+class _NotBeforehand(Exception):
+    """Something was asked for that only training brings about."""
+
+
+class _Unknown(Mapping[str, int]):
+    """Counts that nobody knows before the run."""
+
+    def __getitem__(self, name: str) -> int:
+        _ask(name)
+
+    def __iter__(self) -> Iterator[str]:
+        _ask("")
+
+    def __len__(self) -> int:
+        _ask("")
+
+
+def _ask(name: str) -> NoReturn:
+    raise _NotBeforehand(name)

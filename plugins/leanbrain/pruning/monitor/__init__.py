@@ -1,0 +1,5 @@
+"""What pruning does to the pathways: curves in TensorBoard, a history file."""
+
+from leanbrain.pruning.monitor.monitor import PruningMonitor
+
+__all__ = ["PruningMonitor"]

@@ -1,0 +1,259 @@
+"""Learned masks: scores that a gradient moves, straight through the mask."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from leanbrain.checks import UserError, check_positive
+from leanbrain.pruning.scores.averages import RunningAverage, reduce_over_ranks
+from leanbrain.pruning.scores.codes import code_of
+from leanbrain.pruning.scores.gradient_averages import GradientAverages
+from leanbrain.pruning.scores.observing import (
+    check_gradient,
+    fitting,
+    space_for,
+)
+from leanbrain.pruning.scores.ranking import rank_shares
+
+__all__ = ["LearnedScore"]
+
+_VERSION = 2
+
+
+class LearnedScore:
+    """A score a per weight and pathway, learned by gradient descent.
+
+    The mask, 1 for the largest a, is taken for its scores when the gradient
+    passes it: with w = m * theta, dL/da = dL/dw * theta. Scores begin at the
+    rank of abs(theta), scaled to (0, 1), see `rank_shares`.
+
+    Steps are those of Adam: g / sqrt(g2) of averages of dL/da and of its
+    square, weight by weight. So `lr` counts in ranks (0.01: past 1 % of the
+    weights) in every layer, at any size of the loss and of the weight: a
+    large weight, whose dL/da is large as well, does not follow the noise of
+    single batches further than a small one. What a run can move is `lr` times
+    the micro-batches of the pathway: give it by the length of the run.
+    Scores of different layers say nothing of each other: use an allocation
+    that does not compare them.
+
+    Three float32 tensors per weight and pathway are kept.
+
+    Arguments
+    ---------
+    lr : float
+        The most that a micro-batch moves a score, > 0.
+    decay : float
+        Weight of the past in the averages, in [0, 1).
+
+    Raises
+    ------
+    UserError
+        If a setting is out of its range.
+
+    Reference
+    ---------
+    Bengio et al., arXiv 1308.3432 (straight-through estimator); Mallya et
+    al. (Piggyback), arXiv 1801.06519, eq. 3 to 5; arXiv 2210.14558; Kingma
+    and Ba, arXiv 1412.6980, algorithm 1, with beta_1 = beta_2.
+
+    Example
+    -------
+    >>> score = LearnedScore(lr=0.9)
+    >>> weight = torch.tensor([1.0, -2.0])
+    >>> score.value("en", "w", weight).argsort().tolist()
+    [0, 1]
+    >>> score.observe("en", "w", weight, torch.tensor([-1.0, 0.0]))
+    True
+    >>> score.value("en", "w", weight).argsort().tolist()
+    [1, 0]
+    """
+
+    wants_gradient = True
+
+    def __init__(self, lr: float = 0.01, decay: float = 0.9) -> None:
+        self.lr = check_positive("lr", lr)
+        self._slopes = GradientAverages(decay)
+        # pathway -> parameter -> a
+        self._scores: dict[str, dict[str, Tensor]] = {}
+        # Reused by every observation, as large as the largest tensor.
+        self._scratch = torch.empty(0)
+
+    @torch.no_grad()
+    def observe(
+        self, pathway: str, name: str, weight: Tensor, gradient: Tensor
+    ) -> bool:
+        """Learns from the gradient of one micro-batch.
+
+        Arguments
+        ---------
+        pathway : str
+            Whose micro-batch it was.
+        name : str
+            Name of the parameter.
+        weight : Tensor
+            Dense weights of any shape, removed ones included.
+        gradient : Tensor
+            Dense gradient of the unscaled loss, in the shape of `weight`.
+
+        Returns
+        -------
+        bool
+            False if an entry was NaN or infinite: the observation of this
+            tensor was discarded and left no trace.
+
+        Raises
+        ------
+        UserError
+            If the shape has changed or that of the gradient differs.
+        """
+        check_gradient(gradient, weight)
+        slope = self._slope(weight, gradient)
+        if not self._slopes.observe(pathway, name, weight, slope):
+            return False
+        scores = self._find(pathway, name, weight)
+        self._slopes.move(scores, pathway, name, most=self.lr)
+        return True
+
+    @torch.no_grad()
+    def value(self, pathway: str, name: str, weight: Tensor) -> Tensor:
+        """Returns the scores, mapped to positive numbers.
+
+        Arguments
+        ---------
+        pathway : str
+            Whose scores.
+        name : str
+            Name of the parameter.
+        weight : Tensor
+            The parameter: what scores begin with if there are none yet.
+
+        Returns
+        -------
+        Tensor
+            1 + a where a >= 0 and 1 / (1 - a) where a < 0, float32, a new
+            tensor: in the ranking of a, and > 0.
+
+        Raises
+        ------
+        UserError
+            If the shape has changed.
+        """
+        values = self._find(pathway, name, weight)
+        below = values.clamp(max=0.0).neg_().add_(1.0)
+        return values.clamp(min=0.0).add_(1.0).div_(below)
+
+    def reset(self, pathway: str | None = None) -> None:
+        """Counts anew; what was learned stays unless all is to be forgotten.
+
+        Arguments
+        ---------
+        pathway : str | None
+            Whose observations count from 0 again. None forgets all pathways
+            and frees their memory.
+        """
+        self._slopes.reset(pathway)
+        if pathway is None:
+            self._scores.clear()
+            self._scratch = torch.empty(0)
+
+    def knows(self, pathway: str, name: str) -> bool:
+        """Whether there is a score: always, since it begins by itself."""
+        return True
+
+    def seen(self, pathway: str) -> int:
+        """Counts the observations of a pathway since its last reset.
+
+        Arguments
+        ---------
+        pathway : str
+            Which one.
+
+        Returns
+        -------
+        int
+            Micro-batches, without discarded ones; of the parameter that has
+            most.
+        """
+        return self._slopes.seen(pathway)
+
+    @torch.no_grad()
+    def reduce(self, pathway: str) -> None:
+        """Averages a pathway's state over the ranks that observed it.
+
+        Every rank must call it at the same point; all then hold the same. A
+        process that is not distributed is left as it is.
+
+        Arguments
+        ---------
+        pathway : str
+            Which one; ranks without observations receive the average too.
+        """
+        own = self._scores.get(pathway, {})
+        code = code_of(torch.float32)
+        # float32 averages hold any values, negative ones too.
+        observed = {
+            name: RunningAverage(code, own[name], 0.0, seen)
+            for name, seen in self._slopes.counts(pathway).items()
+        }
+        for name, average in reduce_over_ranks(observed, code).items():
+            self._scores.setdefault(pathway, {})[name] = average.values
+        self._slopes.reduce(pathway)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Returns the state as plain containers and tensors.
+
+        Returns
+        -------
+        dict
+            The tensors are the live ones: save or copy them at once.
+        """
+        return {
+            "version": _VERSION,
+            "learned": {p: dict(held) for p, held in self._scores.items()},
+            "slopes": self._slopes.state_dict(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Takes over a copy of a saved state.
+
+        Arguments
+        ---------
+        state : dict
+            What `state_dict` returned.
+
+        Raises
+        ------
+        UserError
+            If the state is of another score or version.
+        """
+        if state.get("version") != _VERSION or "learned" not in state:
+            raise UserError(
+                "The state of a LearnedScore must have learned scores and "
+                f"version {_VERSION}, got the keys "
+                f"{', '.join(sorted(state)) or 'none'}."
+            )
+        self._slopes.load_state_dict(state["slopes"])
+        self._scores = {
+            pathway: {name: scores.clone() for name, scores in held.items()}
+            for pathway, held in state["learned"].items()
+        }
+
+    def _find(self, pathway: str, name: str, weight: Tensor) -> Tensor:
+        """Returns scores on the device of their weight; begins new ones."""
+        held = self._scores.setdefault(pathway, {})
+        if name not in held:
+            held[name] = rank_shares(weight.abs())
+        held[name] = fitting(name, held[name], weight)
+        return held[name]
+
+    def _slope(self, weight: Tensor, gradient: Tensor) -> Tensor:
+        """Computes dL/da in scratch space, float32."""
+        self._scratch = space_for(weight, self._scratch)
+        slope = self._scratch[: weight.numel()].view(weight.shape)
+        if weight.dtype == gradient.dtype == torch.float32:
+            return torch.mul(weight, gradient, out=slope)
+        # The copy widens half types before the product.
+        return slope.copy_(gradient).mul_(weight)
