@@ -128,6 +128,17 @@ def test_the_words_and_tables_of_a_comparison(tables, kept):
     assert "\n| adaptive − a\\|b |" in text
 
 
+def test_the_main_table_is_of_the_main_sparsity_alone(tables, kept):
+    text = filled_with(tables, "main_mine")
+    rows = [x for x in text.splitlines() if x.startswith("| ")][1:]
+    found = analyse(kept)
+    main = [x for x in found.versus if x.point.sparsity == found.main_sparsity]
+    assert len(rows) == len(main) < len(found.versus)
+    for row, versus in zip(rows, main, strict=True):
+        assert f"{versus.difference.mean:+.2f} (" in row
+        assert f" {100 * found.main_sparsity:.0f} % |" in row
+
+
 def test_a_comparison_without_results_is_named(tables, tmp_path, monkeypatch):
     monkeypatch.setattr(tables, "RESULTS", tmp_path)
     for name in ("grid_other", "verdict_other"):

@@ -10,7 +10,8 @@ the second writes the tables of all kept results into the READMEs, between
 `<!-- table: NAME -->` and `<!-- end -->`. NAME is that of a CSV file, or
 `plain_NAME` for a CSV file as it is, or one of what compare.py keeps:
 `verdict_NAME`, `details_NAME`, `reading_NAME`, `grid_NAME`,
-`differences_NAME`, `languages_NAME`.
+`differences_NAME`, `main_NAME` (those at the main sparsity),
+`languages_NAME`.
 """
 
 import argparse
@@ -204,6 +205,13 @@ def differences_of(found):
     return markdown_table(tables.differences(found))
 
 
+def main_of(found):
+    """Paired differences at the main sparsity alone."""
+    head, *rows = tables.differences(found)
+    main_sparsity = tables.percent(found.main_sparsity)
+    return markdown_table([head, *(x for x in rows if main_sparsity in x)])
+
+
 def languages_of(found):
     """Errors of every language."""
     return markdown_table(tables.by_language(found))
@@ -239,6 +247,7 @@ KINDS = {
     "reading": reading_of,
     "grid": grid_of,
     "differences": differences_of,
+    "main": main_of,
     "languages": languages_of,
 }
 
