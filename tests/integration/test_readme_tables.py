@@ -128,8 +128,13 @@ def test_the_words_and_tables_of_a_comparison(tables, kept):
     assert "\n| adaptive − a\\|b |" in text
 
 
-def test_the_main_table_is_of_the_main_sparsity_alone(tables, kept):
-    text = filled_with(tables, "main_mine")
+def test_the_main_table_is_of_the_main_sparsity_alone(
+    tables, fake, tmp_path, monkeypatch
+):
+    kept = fake.make(name="all")
+    monkeypatch.setattr(tables, "RESULTS", tmp_path)
+    write_kept(kept, tmp_path)
+    text = filled_with(tables, "main_all")
     rows = [x for x in text.splitlines() if x.startswith("| ")][1:]
     found = analyse(kept)
     main = [x for x in found.versus if x.point.sparsity == found.main_sparsity]
