@@ -7,8 +7,9 @@ Prints every weight that can be masked, by group, and why the others are left
 out. With --pruning also a dry run of the method: when masks change, at which
 sparsity, how many weights each target keeps, and what memory it takes.
 
-What is not an option of this command is one of the recipe's, as in its own
-script and in `leanbrain run`.
+What is not an option of this command is a key of the recipe's YAML, as in its
+own script and in `leanbrain run`; options of its training, such as --device,
+are not asked for.
 
 examples:
 
@@ -69,16 +70,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--set",
         nargs="+",
         action="extend",
-        default=[],
         metavar="KEY=VALUE",
         help="other values for keys of the method",
     )
     group.add_argument(
         "--total_steps",
         type=int,
-        default=10_000,
         metavar="N",
-        help="optimizer steps of the run (default: %(default)s)",
+        help="optimizer steps of the run (default: those of a long one)",
     )
     group.add_argument(
         "--pathways",
@@ -111,6 +110,9 @@ def main(options: argparse.Namespace, rest: Sequence[str] = ()) -> int:
         recipe can be built.
     """
     overrides = read_overrides(rest)
+    for name in ("set", "total_steps", "pathways"):
+        if options.pruning is None and getattr(options, name) is not None:
+            raise UserError(f"`--{name}` must come with `--pruning`, got none.")
     # Before the slow imports: what is wrong with the method is said at once.
     pruner = _pruner(options) if options.pruning else None
 
@@ -140,16 +142,17 @@ def main(options: argparse.Namespace, rest: Sequence[str] = ()) -> int:
 
 def _pruner(options: argparse.Namespace) -> AdaptivePruner:
     """Builds the method's pruner; patterns that are typed go before its own."""
-    from leanbrain.pruning.host.request import PruningRequest
+    from leanbrain.pruning.host.request import ANY_LENGTH, PruningRequest
 
     request = PruningRequest(
         find_method(options.pruning),
-        read_settings(options.set),
+        read_settings(options.set or []),
         pathways=options.pathways or ("all",),
         include=options.include,
         exclude=options.exclude,
     )
-    return request.build(options.total_steps)
+    total = options.total_steps
+    return request.build(ANY_LENGTH if total is None else total)
 
 
 def _demand_some(file: str, built: BuiltModules) -> None:

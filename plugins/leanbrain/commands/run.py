@@ -77,6 +77,11 @@ def main(options: argparse.Namespace, rest: Sequence[str] = ()) -> int:
     for name, file in (("script", script), ("YAML", recipe)):
         if not file.is_file():
             raise UserError(f"The {name} must be a file, got {str(file)!r}.")
+    if script.suffix in (".yaml", ".yml"):
+        raise UserError(
+            "The script must stand before its YAML, got "
+            f"{str(script)!r} {str(recipe)!r}."
+        )
     request = _request(own)
 
     from leanbrain import import_speechbrain

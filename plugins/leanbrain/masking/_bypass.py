@@ -19,7 +19,10 @@ _Aliases = dict[str, list[tuple[ast.expr, tuple[str, ...]]]]
 # Look at weights of their parts to choose a way, and leave them to the parts.
 _LOOKING = {nn.TransformerEncoder.forward}
 # What is asked of a weight without computing with it.
-_HARMLESS = {"device", "dtype", "shape", "size", "requires_grad", "ndim"}
+_HARMLESS = {
+    *("device", "dim", "dtype", "element_size", "is_cuda", "ndim", "numel"),
+    *("is_floating_point", "requires_grad", "shape", "size"),
+}
 
 
 def weights_read_directly(module: nn.Module) -> dict[int, str]:
@@ -126,6 +129,7 @@ def _chains(tree: ast.AST) -> Iterator[tuple[str, ...]]:
     aliases = _aliases(tree)
     inner: set[int] = set()
     for node in ast.walk(tree):
+        inner.update(map(id, _only_asked_for(node)))
         if not isinstance(node, ast.Attribute):
             continue
         if isinstance(node.value, ast.Attribute | ast.Subscript):
@@ -136,6 +140,17 @@ def _chains(tree: ast.AST) -> Iterator[tuple[str, ...]]:
         for chain in _spell(node, aliases):
             if chain and chain[-1] not in _HARMLESS:
                 yield chain
+
+
+def _only_asked_for(node: ast.AST) -> list[ast.expr]:
+    """What stands in `isinstance(x, ..)` or `x is None`: no computation."""
+    if isinstance(node, ast.Call):
+        asked = getattr(node.func, "id", None) == "isinstance"
+        return node.args[:1] if asked else []
+    if isinstance(node, ast.Compare):
+        same = all(isinstance(x, ast.Is | ast.IsNot) for x in node.ops)
+        return [node.left, *node.comparators] if same else []
+    return []
 
 
 def _aliases(tree: ast.AST) -> _Aliases:

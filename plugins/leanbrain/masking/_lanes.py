@@ -20,16 +20,21 @@ class Route:
         None, one for all rows, or one per utterance.
     beams : bool
         Whether an utterance may have several rows, one after another.
+    for_all : bool
+        Whether the one name is for all rows, however many.
     """
 
     def __init__(
-        self, names: list[str] | None = None, beams: bool = False
+        self,
+        names: list[str] | None = None,
+        beams: bool = False,
+        for_all: bool = False,
     ) -> None:
-        self.take(names or [], beams)
+        self.take(names or [], beams, for_all)
 
-    def take(self, names: list[str], beams: bool) -> None:
+    def take(self, names: list[str], beams: bool, for_all: bool) -> None:
         """Sends the next batches this way."""
-        self.names, self.beams = names, beams
+        self.names, self.beams, self.for_all = names, beams, for_all
         # Told apart from `names`, on whose length compiled code would depend.
         self.active = bool(names)
 
@@ -77,7 +82,7 @@ class Lane:
             If there are more or fewer pathways.
         """
         keys = [self.weights.key(name) for name in self.route.names]
-        if size is None or len(keys) == 1:
+        if size is None or self.route.for_all:
             return group_rows(keys)
         times, rest = divmod(size, len(keys))
         if rest or not times or (times > 1 and not self.route.beams):

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.utils import parametrize
 from torch.nn.utils.weight_norm import WeightNorm
 
 from leanbrain.checks import UserError
@@ -193,6 +194,7 @@ def swapped(
     if tensors is None:
         yield
         return
+    _refuse_cache(places)
     own = [place.owner._parameters[place.leaf] for place in places]
     normed = {
         id(hook): (hook, place.owner)
@@ -212,6 +214,18 @@ def swapped(
             _parameters(place)[place.leaf] = parameter
         for (hook, owner), weight in zip(normed.values(), before, strict=True):
             setattr(owner, hook.name, weight)
+
+
+def _refuse_cache(places: tuple[Place, ...]) -> None:
+    """Refuses a cache that would keep the weights of one pathway for all."""
+    if not parametrize._cache_enabled:
+        return
+    for place in places:
+        if isinstance(place.owner, parametrize.ParametrizationList):
+            raise UserError(
+                "Pathways must not run inside `parametrize.cached()`, which "
+                f"keeps the weights of the first one, got {place.name!r}."
+            )
 
 
 def _parameters(place: Place) -> dict[str, Any]:

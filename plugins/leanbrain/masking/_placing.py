@@ -16,7 +16,7 @@ from leanbrain.masking._walk import (
     walk_parameters,
 )
 from leanbrain.masking.maskset import MaskSet
-from leanbrain.masking.nnet._aware import MaskAware
+from leanbrain.masking.nnet._aware import is_routed
 
 __all__ = ["find_layers"]
 
@@ -98,7 +98,7 @@ def _masked_layers(modules: Modules, own: Mapping[int, str]) -> _Layers:
     layers: _Layers = {}
     covered: set[int] = set()
     for name, module in walk_modules(modules):
-        if not isinstance(module, MaskAware) or id(module) in covered:
+        if id(module) in covered or not is_routed(module):
             continue
         inside: list[torch.nn.Module] = list(module.modules())  # type: ignore
         covered.update(map(id, inside))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -25,8 +26,9 @@ def compare_mixed_with_single(
     tolerance: float,
 ) -> None:
     """Runs a batch mixed and pathway by pathway: see `PathwayRouter.check`."""
-    names = list(dict.fromkeys(pathways))
-    if isinstance(pathways, str) or len(names) < 2:
+    listed = isinstance(pathways, Sequence) and not isinstance(pathways, str)
+    names = list(dict.fromkeys(pathways)) if listed else []
+    if len(names) < 2:
         raise UserError(
             "`pathways` must be a list with two different ones at least, got "
             f"{pathways!r}."
@@ -35,8 +37,9 @@ def compare_mixed_with_single(
         lane.ran = False
     with router.through(pathways):
         mixed = _rows_of(run(), len(pathways))
-        _refuse_idle(lanes)
+        idle = [lane for lane in lanes if not lane.ran]
         noise = _distance(run(), mixed)  # some layers add noise
+        _refuse_read(idle, run, mixed, noise)
     for name in names:
         with router.through(name):
             alone = run()
@@ -64,14 +67,41 @@ def _rows_of(result: Any, count: int) -> torch.Tensor:
     return result
 
 
-def _refuse_idle(lanes: Iterable[Lane]) -> None:
-    """Names layers with masks that have not run."""
-    idle = [lane.name for lane in lanes if not lane.ran]
-    if idle:
+def _refuse_read(
+    idle: Sequence[Lane],
+    run: Callable[[], Any],
+    before: torch.Tensor,
+    noise: float,
+) -> None:
+    """Names layers that do not run although others read their weights.
+
+    Some models build layers that they never use: their weights may be
+    anything.
+    """
+    if not idle:
+        return
+    with _blanked(idle):
+        moved = _distance(run(), before)
+    if not moved <= 10 * noise:  # also if not a number
+        names = [lane.name for lane in idle]
         raise UserError(
             "Every masked layer must run through its own `forward`, got none "
-            f"of {', '.join(idle[:5])}{' and others' if idle[5:] else ''}."
+            f"of {', '.join(names[:5])}{' and others' if names[5:] else ''}."
         )
+
+
+@contextmanager
+def _blanked(lanes: Iterable[Lane]) -> Iterator[None]:
+    """Sets the weights of layers to zero for a while."""
+    places = [place for lane in lanes for place in lane.weights.places]
+    kept = [place.parameter.detach().clone() for place in places]
+    try:
+        for place in places:
+            place.parameter.zero_()
+        yield
+    finally:
+        for place, value in zip(places, kept, strict=True):
+            place.parameter.copy_(value)
 
 
 def _distance(a: torch.Tensor, b: torch.Tensor) -> float:

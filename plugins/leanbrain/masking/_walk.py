@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
@@ -50,7 +51,8 @@ def find_wrapped(modules: Modules) -> str | None:
     Returns
     -------
     str or None
-        Its name and the wrapper's, by DDP, DataParallel or torch.compile.
+        Its name and the wrapper's, by DDP, DataParallel, TorchScript or
+        torch.compile.
 
     Example
     -------
@@ -60,6 +62,7 @@ def find_wrapped(modules: Modules) -> str | None:
     wrappers: tuple[type, ...] = (
         nn.parallel.DistributedDataParallel,
         nn.DataParallel,
+        torch.jit.ScriptModule,
     )
     dynamo = sys.modules.get("torch._dynamo")
     if dynamo is not None:  # else nothing was compiled, and its import is slow

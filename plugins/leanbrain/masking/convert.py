@@ -59,7 +59,7 @@ def cover(
     Raises
     ------
     UserError
-        If the model is wrapped already, by DDP or torch.compile.
+        If the model is wrapped already, by DDP, TorchScript or torch.compile.
 
     Example
     -------

@@ -108,7 +108,17 @@ class LanguageHead(nn.Module):
 
 def _statistics(x: torch.Tensor, lengths: torch.Tensor | None) -> torch.Tensor:
     """Mean and standard deviation over the frames of speech, [B, 2 F]."""
+    if x.dim() != 3 or not x.shape[1]:
+        raise UserError(
+            "`x` must be features [B, T, F] of at least one frame, got "
+            f"{list(x.shape)}."
+        )
     frames = x.shape[1]
+    if lengths is not None and lengths.shape != x.shape[:1]:
+        raise UserError(
+            f"`lengths` must be one for each of {x.shape[0]} utterances, got "
+            f"{list(lengths.shape)}."
+        )
     if lengths is None:
         real = x.new_ones(x.shape[0], frames, 1)
     else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -101,24 +101,27 @@ class PathwayRouter:
         Raises
         ------
         UserError
-            If a pathway is unknown, the list is empty, or the router was
-            detached.
+            If a pathway is unknown, the list is empty or no list, or the
+            router was detached. A list of another length than the batch is
+            refused where the batch runs.
         """
         if not self._lanes:
             raise UserError("A router must not be used after `detach`.")
+        for_all = isinstance(pathways, str)
         names = [pathways] if isinstance(pathways, str) else pathways
-        if not isinstance(names, Iterable):
+        # A set has no order, in which rows could be matched.
+        if not isinstance(names, Sequence):
             raise UserError(
                 f"`pathways` must be a name or a list of names, got {names!r}."
             )
         known = [check_known("pathway", x, self.masks.pathways) for x in names]
         if not known:
             raise UserError("`pathways` must name at least one, got none.")
-        self._route.take(known, beams)
+        self._route.take(known, beams, for_all)
 
     def clear(self) -> None:
         """Lets the layers use their weights as they are."""
-        self._route.take([], False)
+        self._route.take([], beams=False, for_all=False)
 
     @contextmanager
     def through(
@@ -133,12 +136,13 @@ class PathwayRouter:
         pathways, beams
             See `set`.
         """
-        before = self._route.names, self._route.beams
+        route = self._route
+        before = route.names, route.beams, route.for_all
         self.set(pathways, beams)
         try:
             yield self
         finally:
-            self._route.take(*before)
+            route.take(*before)
 
     def refresh(self) -> None:
         """Forgets masked weights; needed after writes that do not count.

@@ -246,6 +246,8 @@ def _check_patterns(
             f"`{setting}` must be a list of patterns, got the string "
             f"{patterns!r}."
         )
+    if not found:
+        raise UserError("`modules` must have parameters, got none.")
     for pattern in patterns:
         hits = [c for c in found if _matches(c.names, [pattern])]
         if not hits:

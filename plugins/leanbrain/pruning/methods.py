@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 
 from leanbrain.checks import UserError, check_known
 
-__all__ = ["load_method"]
+__all__ = ["load_method", "method_facts"]
 
 PLACEHOLDER = "!PLACEHOLDER"
 
@@ -56,11 +57,7 @@ def load_method(
     from ruamel.yaml import YAML
 
     file = Path(path)
-    tree = _read(file)
-    for name, value in settings.items():
-        known = [key for key in tree if key != "pruner"]
-        check_known(f"setting of {file}", name, known)
-        _put(tree, name, _plain(value))
+    tree = _with_values(file, settings)
     missing = [name for name, value in tree.items() if _is_open(value)]
     if missing:
         raise UserError(
@@ -77,6 +74,70 @@ def load_method(
     except UserError as error:
         raise UserError(_with_settings(str(error), file, settings)) from error
     return loaded
+
+
+def method_facts(
+    path: str | os.PathLike[str], **settings: Any
+) -> dict[str, Any]:
+    """Says what a method is, to tell it from another one; builds nothing.
+
+    Arguments
+    ---------
+    path, settings
+        As for `load_method`; keys may stay open.
+
+    Returns
+    -------
+    dict
+        The keys of the file with their values as they are written, tags in
+        front; what the key `pruner` says is one text.
+
+    Raises
+    ------
+    UserError
+        If the file is missing or is no method, or has no such setting.
+
+    Example
+    -------
+    >>> from tempfile import TemporaryDirectory
+    >>> folder = TemporaryDirectory()
+    >>> file = Path(folder.name) / "tiny.yaml"
+    >>> written = file.write_text("steps: 4\\npruner: !ref <steps> # of it\\n")
+    >>> method_facts(file), method_facts(file, steps=7)["steps"]
+    ({'steps': 4, 'pruner': '"!ref <steps>"'}, 7)
+    >>> folder.cleanup()
+    """
+    tree = _with_values(Path(path), settings)
+    facts = {str(name): _bare(value) for name, value in tree.items()}
+    facts["pruner"] = json.dumps(facts["pruner"])
+    return facts
+
+
+def _with_values(file: Path, settings: Mapping[str, Any]) -> Any:
+    """Reads a method's file and sets keys of it."""
+    tree = _read(file)
+    for name, value in settings.items():
+        known = [key for key in tree if key != "pruner"]
+        check_known(f"setting of {file}", name, known)
+        _put(tree, name, _plain(value))
+    return tree
+
+
+def _bare(node: Any) -> Any:
+    """A part of a tree as plain data, without comments and styles."""
+    tag = getattr(getattr(node, "tag", None), "value", None)
+    start = f"{tag} " if tag else ""
+    if isinstance(node, Mapping):
+        entries = {str(key): _bare(value) for key, value in node.items()}
+        return {"tag": tag, **entries} if tag else entries
+    if isinstance(node, list):
+        return [*([tag] if tag else []), *map(_bare, node)]
+    if isinstance(node, bool) or node is None:
+        return node
+    for kind in (int, float):
+        if isinstance(node, kind):
+            return kind(node)
+    return f"{start}{getattr(node, 'value', node)}".rstrip()
 
 
 def _with_settings(said: str, file: Path, settings: Mapping[str, Any]) -> str:

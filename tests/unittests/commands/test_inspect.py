@@ -199,6 +199,13 @@ def test_what_could_not_be_built_is_told(recipe, tmp_path, capsys):
             "--pruning must be given once, got lap and imp",
         ),
         (["--pruning", "lapp"], "got 'lapp' (nearest: lap"),
+        (["--set", "sparsity=0.8"], "`--set` must come with `--pruning`, got"),
+        (["--total_steps", "50"], "`--total_steps` must come with `--pru"),
+        (["--pathways", "en", "fr"], "`--pathways` must come with `--pruning`"),
+        (
+            ["--pruning", "lap", "--pathways", "en", "fr"],
+            "lap.yaml, which has one mask for all, got en fr.",
+        ),
         (["--sett", "size=3"], "The recipe has no key 'sett'"),
     ],
 )

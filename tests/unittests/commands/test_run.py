@@ -104,12 +104,14 @@ def test_errors_of_scripts(tmp_path, text, kind, sentence):
         ("run {y} {y} --pruning m --set a", "`--set` must be key=value"),
         ("run --pruning lap {y} {y} --pruning imp", "once, got lap and imp"),
         ("run {y} {y} --total_steps many", "--total_steps: invalid int value"),
+        ("run {y}.yaml {y} --pruning lap", "script must stand before its YAML"),
         ("run {y}", "required: yaml"),
     ],
 )
 def test_bad_command_lines(tmp_path, capsys, words, sentence):
     file = tmp_path / "file"
-    file.write_text("")
+    for name in ("file", "file.yaml"):
+        (tmp_path / name).write_text("")
     with pytest.raises(SystemExit, match="2"):
         main(words.format(y=file).split())
     error = capsys.readouterr().err.strip()

@@ -40,6 +40,21 @@ def test_it_learns_which_voice_is_which():
     assert sum(right) >= 190
 
 
+@pytest.mark.parametrize(
+    ("shape", "lengths", "sentence"),
+    [
+        ((3, 5, 4), [1.0, 0.5], r"one for each of 3 utterances, got \[2\]"),
+        ((3, 0, 4), None, r"at least one frame, got \[3, 0, 4\]"),
+        ((5, 4), None, r"features \[B, T, F\] of .*, got \[5, 4\]"),
+    ],
+)
+def test_what_is_no_batch_of_features(shape, lengths, sentence):
+    head = LanguageHead(["en", "ru"], 4)
+    given = None if lengths is None else torch.tensor(lengths)
+    with pytest.raises(UserError, match=sentence):
+        head.predict(torch.zeros(shape), given)
+
+
 @pytest.mark.parametrize("pathways", [[], ["en"], ["en", "en"], "en"])
 def test_it_needs_two_pathways(pathways):
     with pytest.raises(UserError, match="at least two different names, got"):

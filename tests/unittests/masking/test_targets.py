@@ -306,3 +306,9 @@ def test_lazy_layers_have_no_shape_yet():
         select_targets(model)
     model(torch.rand(2, 4))
     assert names(select_targets(model)) == ["0.weight"]
+
+
+@pytest.mark.parametrize("empty", [{}, nn.ReLU()])
+def test_modules_without_parameters(empty):
+    with pytest.raises(UserError, match="`modules` must have parameters, got"):
+        select_targets(empty)

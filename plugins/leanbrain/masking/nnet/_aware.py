@@ -13,11 +13,12 @@ from torch import nn
 from torch._compile import _disable_dynamo
 
 from leanbrain.checks import UserError
+from leanbrain.masking._bypass import weights_read_directly
 from leanbrain.masking._lanes import Lane
 from leanbrain.masking._masked_weights import swapped
 from leanbrain.masking._rows import Grouping, Rows, RowSpec, Taken, join
 
-__all__ = ["KNOWN", "MaskAware", "find_aware", "make_aware"]
+__all__ = ["KNOWN", "MaskAware", "find_aware", "is_routed", "make_aware"]
 
 KNOWN: dict[type, type] = {}
 """Stock layer -> its mask-aware class."""
@@ -56,6 +57,33 @@ class MaskAware:
         return plain
 
 
+def is_routed(module: nn.Module) -> bool:
+    """Says whether a layer is mask-aware and runs what routes its rows.
+
+    A class derived from a mask-aware one may have a `forward` of its own. It
+    must call that of its base, and read no weight past it.
+
+    Example
+    -------
+    >>> from leanbrain.masking.nnet.linear import Linear
+    >>> class Own(Linear):
+    ...     def forward(self, x):
+    ...         return torch.nn.functional.linear(x, self.w.weight)
+    >>> is_routed(Linear(2, input_size=2)), is_routed(Own(2, input_size=2))
+    (True, False)
+    """
+    if not isinstance(module, MaskAware):
+        return False
+    own = next(x for x in type(module).__mro__ if "forward" in vars(x))
+    if MaskAware in own.__bases__:
+        return True
+    try:
+        source = inspect.getsource(vars(own)["forward"])
+    except (OSError, TypeError):
+        return False
+    return "super()" in source and not weights_read_directly(module)
+
+
 def _routed(stock: Callable[..., Any]) -> Callable[..., Any]:
     """Makes the `forward` of a mask-aware layer, with the stock signature."""
     signature = inspect.signature(stock)
@@ -67,6 +95,8 @@ def _routed(stock: Callable[..., Any]) -> Callable[..., Any]:
             return stock(self, *args, **kwargs)
         lane.ran = True
         if not lane.route.active:
+            if torch.jit.is_tracing():
+                raise _no_torchscript(lane)
             return stock(self, *args, **kwargs)
         # Whether this is being compiled cannot be asked: torch.compile gives
         # up on some layers, and begins anew in what they call.

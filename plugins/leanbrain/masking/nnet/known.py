@@ -20,6 +20,7 @@ from leanbrain.masking.nnet._aware import (
     KNOWN,
     MaskAware,
     find_aware,
+    is_routed,
     make_aware,
 )
 from leanbrain.masking.nnet.others import OTHERS
@@ -56,9 +57,9 @@ def aware_class(stock: type[nn.Module]) -> type[nn.Module] | None:
 
 def is_unit(module: nn.Module) -> bool:
     """Says whether a module is, or can become, one mask-aware layer."""
-    return (
-        isinstance(module, MaskAware) or aware_class(type(module)) is not None
-    )
+    if isinstance(module, MaskAware):
+        return is_routed(module)
+    return aware_class(type(module)) is not None
 
 
 def time_first(module: nn.Module) -> bool:

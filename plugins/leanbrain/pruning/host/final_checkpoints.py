@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from leanbrain.checks import UserError
@@ -19,7 +21,9 @@ REQUEST = "pruning_request"
 
 
 def prefer_final(
-    pruner: AdaptivePruner, checkpointer: Any, request: str | None = None
+    pruner: AdaptivePruner,
+    checkpointer: Any,
+    request: Mapping[str, Any] | None = None,
 ) -> None:
     """Makes a Checkpointer rank checkpoints with frozen masks first.
 
@@ -33,8 +37,8 @@ def prefer_final(
     checkpointer : Checkpointer
         Saving adds entries to the meta data; `find_checkpoints`, and what
         uses it, takes final checkpoints before all others.
-    request : str, optional
-        What the user asked for, to be kept with each checkpoint.
+    request : dict, optional
+        What the user asked for, plain data, to be kept with each checkpoint.
     """
     save, find = checkpointer.save_checkpoint, checkpointer.find_checkpoints
 
@@ -44,7 +48,8 @@ def prefer_final(
             TOTAL_STEPS: pruner.plan.total_steps,
         }
         if request is not None:
-            ours[REQUEST] = request
+            # As text: what is no plain YAML would not be read again.
+            ours[REQUEST] = json.dumps(request)
         return save({**(meta or {}), **ours}, *args, **kwargs)
 
     def wrapped_find(
@@ -89,7 +94,11 @@ def saved_total_steps(checkpointer: Any) -> int | None:
     return int(found.meta[TOTAL_STEPS])
 
 
-def check_same_request(checkpointer: Any, request: str) -> None:
+def check_same_request(
+    checkpointer: Any,
+    request: Mapping[str, Any],
+    total_steps: int | None = None,
+) -> None:
     """Refuses to continue a run that was asked for something else.
 
     Its masks would be taken for what is asked for now, and its plan may be at
@@ -99,18 +108,40 @@ def check_same_request(checkpointer: Any, request: str) -> None:
     ---------
     checkpointer : Checkpointer or None
         As it will be recovered from.
-    request : str
-        What the user asks for.
+    request : dict
+        What the user asks for: `PruningRequest.facts`.
+    total_steps : int, optional
+        The length of the run, where the user gives it.
 
     Raises
     ------
     UserError
-        If the newest checkpoint says that it is of another request.
+        If the newest checkpoint says that it is of another request; names
+        what differs.
     """
     found = checkpointer.find_checkpoint() if checkpointer else None
-    before = found.meta.get(REQUEST, request) if found else request
-    if before != request:
-        raise UserError(
-            f"A run must be continued with its own pruning, {before} (for "
-            f"another one give another output folder), got {request}."
-        )
+    if found is None or REQUEST not in found.meta:
+        return
+    before, now = json.loads(found.meta[REQUEST]), dict(request)
+    if total_steps is not None:
+        before["total_steps"] = found.meta.get(TOTAL_STEPS)
+        now["total_steps"] = total_steps
+    for name in dict.fromkeys([*before, *now]):
+        if before.get(name) != now.get(name):
+            raise UserError(
+                "A run must be continued with its own pruning (for another "
+                f"one give another output folder), got {_differs(name)} "
+                f"{_shown(now.get(name))}, where it began with "
+                f"{_shown(before.get(name))}."
+            )
+
+
+def _differs(name: str) -> str:
+    """Names a part of a request."""
+    return "the file" if name == "method" else f"`{name}`"
+
+
+def _shown(value: Any) -> str:
+    """A value, cut where it is a whole part of a file."""
+    text = "none" if value is None else str(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from leanbrain.checks import UserError, check_int
 from leanbrain.pruning.batches import language_of
-from leanbrain.pruning.methods import load_method
+from leanbrain.pruning.methods import load_method, method_facts
 
 if TYPE_CHECKING:
     from leanbrain.pruning.pruner import AdaptivePruner
 
-__all__ = ["PruningRequest"]
+__all__ = ["ANY_LENGTH", "PruningRequest"]
 
 # Of a run whose length is not known yet: to see whether settings fit.
 ANY_LENGTH = 10_000
@@ -52,10 +52,27 @@ class PruningRequest:
     brain: str | None = None
     total_steps: int | None = None
 
-    def __str__(self) -> str:
-        """The method and its settings, without the folder that it lies in."""
-        own = (f"{key}={value}" for key, value in self.settings.items())
-        return " ".join([os.path.basename(self.method), *sorted(own)])
+    def facts(self) -> dict[str, Any]:
+        """What a run must have in common with the one that it continues.
+
+        Returns
+        -------
+        dict
+            The method's file, its keys with their values, and what else the
+            user asks for, as plain data; without its length, which is that of
+            the run.
+        """
+        own = method_facts(self.method, **self.settings)
+        for name in ("total_steps", "pathways"):
+            own.pop(name, None)
+        typed = {"include": self.include, "exclude": self.exclude}
+        return {
+            "method": os.path.basename(self.method),
+            **own,
+            **{k: list(v) for k, v in typed.items() if v is not None},
+            "pathways": list(self.pathways),
+            "pathway_key": self.pathway_key,
+        }
 
     def build(self, total_steps: int) -> AdaptivePruner:
         """Builds the pruner of a run.
@@ -88,6 +105,12 @@ class PruningRequest:
             pathways=list(self.pathways),
         )
         pruner: AdaptivePruner = loaded["pruner"]
+        if tuple(pruner.pathways) != tuple(self.pathways):
+            raise UserError(
+                f"`--pathways` must be left out for {os.fspath(self.method)}, "
+                "which has one mask for all, got "
+                f"{' '.join(map(str, self.pathways))}."
+            )
         pruner.pathway_of = partial(language_of, key=self.pathway_key)
         if self.include is not None:
             pruner.include = list(self.include)

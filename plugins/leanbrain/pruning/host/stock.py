@@ -153,7 +153,15 @@ class StockPruning:
         return self.request.brain in (None, type(brain).__name__)
 
     def _leave(self, brain: sb.Brain) -> None:
-        name = type(brain).__name__
+        from speechbrain.core import Brain
+
+        name, wanted = type(brain).__name__, self.request.brain
+        known = {x.__name__ for x in _derived(Brain)}
+        if self.brain is None and wanted is not None and wanted not in known:
+            raise UserError(
+                f"`--brain` must name a Brain of the script, got {wanted!r} "
+                f"(about to be fitted: {name})."
+            )
         if name not in self.fitted:
             self.fitted.append(name)
         logger.info("%s is trained without pruning.", name)
@@ -164,8 +172,8 @@ class StockPruning:
         self, brain: sb.Brain, epoch_counter: Any, loader: Any, inner: Any
     ) -> None:
         """Attaches to a Brain that is about to be fitted."""
-        check_same_request(brain.checkpointer, str(self.request))
         total = self.request.total_steps
+        check_same_request(brain.checkpointer, self.request.facts(), total)
         if total is None:
             total = saved_total_steps(brain.checkpointer)
         if total is None:
@@ -196,7 +204,7 @@ class StockPruning:
         pruner.attach(brain)
         self._fit = vars(brain).pop("fit")
         if brain.checkpointer is not None:
-            prefer_final(pruner, brain.checkpointer, str(self.request))
+            prefer_final(pruner, brain.checkpointer, self.request.facts())
         self.brain, self.pruner = brain, pruner
         self._announce(brain, pruner)
 
@@ -215,6 +223,14 @@ class StockPruning:
                 " ".join(pruner.pathways),
                 pruner.plan.total_steps,
             )
+
+
+def _derived(kind: type) -> Iterator[type]:
+    """A class and all that are derived from it."""
+    yield kind
+    below: list[type] = kind.__subclasses__()
+    for one in below:
+        yield from _derived(one)
 
 
 def _check_attachable(brain: sb.Brain) -> None:

@@ -142,6 +142,17 @@ class Shapes(Alias):
         return last(x.view(-1, last.weight.shape[1]))
 
 
+class Asks(Alias):
+    """Looks at weights and computes nothing with them, as T5 does."""
+
+    def forward(self, x):
+        if isinstance(self.last.weight, torch.Tensor):
+            x = x.to(self.last.weight.dtype)
+        if self.lins[0].weight is None or not self.lins[1].weight.numel():
+            return x
+        return self.last(self.lins[1](self.lins[0](x)))
+
+
 @pytest.mark.parametrize(
     ("kind", "lost"),
     [
@@ -150,6 +161,7 @@ class Shapes(Alias):
         (Looped, ["lins.0.weight", "lins.1.weight"]),
         (Zipped, ["lins.0.weight", "lins.1.weight"]),
         (Shapes, []),
+        (Asks, []),
     ],
 )
 def test_a_weight_that_is_read_by_another_name(kind, lost):
@@ -255,7 +267,9 @@ def test_modules_must_be_modules(modules):
         convert(modules)
 
 
-@pytest.mark.parametrize("wrap", [nn.DataParallel, torch.compile])
+@pytest.mark.parametrize(
+    "wrap", [nn.DataParallel, torch.compile, torch.jit.script]
+)
 def test_a_wrapped_model_is_refused(wrap):
     with pytest.raises(UserError, match="must be converted before it is"):
         convert({"asr": nn.Sequential(wrap(nn.Linear(3, 3)))})

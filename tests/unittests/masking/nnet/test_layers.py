@@ -72,15 +72,15 @@ def test_each_row_runs_through_its_own_pathway(case):
             torch.testing.assert_close(
                 result.select(dim, row),
                 alone[pathway][k].select(dim, row),
-                rtol=1e-5,
-                atol=1e-6,
+                rtol=1e-4,  # kernels of other batch sizes round otherwise
+                atol=1e-5,
             )
     # Masks are at work: pathways differ.
     assert not torch.allclose(alone["en"][0], alone["ru"][0])
     # One pathway for all, and nothing once more.
     with router.through("uk"):
         for a, b in zip(tensors(call(layer)), alone["uk"], strict=True):
-            torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6)
+            torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
     for a, b in zip(tensors(call(layer)), tensors(call(stock)), strict=True):
         assert torch.equal(a, b)
 

@@ -7,7 +7,8 @@ from small_model import NAMES, ROWS, Model, X
 from torch import nn
 
 from leanbrain.checks import UserError
-from leanbrain.masking import MaskSet, PathwayRouter, convert
+from leanbrain.masking import MaskSet, PathwayRouter, convert, cover
+from leanbrain.masking.nnet import linear
 
 
 @pytest.fixture
@@ -31,7 +32,7 @@ def test_an_unknown_pathway_is_named(model, masks):
     assert router.route == ()
 
 
-@pytest.mark.parametrize("pathways", [None, 3])
+@pytest.mark.parametrize("pathways", [None, 3, {"en": 1}])
 def test_pathways_must_be_names(model, masks, pathways):
     router = PathwayRouter(model, masks)
     with pytest.raises(UserError, match=f"list of names, got {pathways}"):
@@ -65,7 +66,9 @@ def test_a_layer_that_is_copied_part_by_part(model, masks):
         copied(X)
 
 
-@pytest.mark.parametrize("rows", [["en", "ru"], ROWS + ["en"], ["en"] * 3])
+@pytest.mark.parametrize(
+    "rows", [["en"], ["en", "ru"], ROWS + ["en"], ["en"] * 3]
+)
 def test_a_list_of_another_length_than_the_batch(model, masks, rows):
     router = PathwayRouter(model, masks)
     with (
@@ -115,10 +118,13 @@ def test_a_layer_with_a_router_is_not_compiled_to_torchscript(model, masks):
     router = PathwayRouter(model, masks)
     with pytest.raises(UserError, match="TorchScript, got first"):
         torch.jit.script(model)
-    traced = torch.jit.trace(model, X)
-    assert torch.equal(traced(X), model(X))
+    # Of an idle router, too: what is traced would never hear of a pathway.
+    with pytest.raises(UserError, match="TorchScript, got first"):
+        torch.jit.trace(model, X)
     with router.through(ROWS), pytest.raises(UserError, match="got first"):
         torch.jit.trace(model, X)
+    router.detach()
+    assert torch.equal(torch.jit.trace(model, X)(X), model(X))
 
 
 @torch.no_grad()
@@ -152,10 +158,60 @@ def test_check_passes_where_all_is_well(model, masks):
     assert router.route == ()
 
 
-def test_check_finds_layers_that_do_not_run(model, masks):
+def read_past_its_forward(model):
+    return lambda: nn.functional.linear(model.first(X), model.second.weight)
+
+
+def test_check_finds_layers_whose_weights_are_read_past_them(model, masks):
     router = PathwayRouter(model, masks)
-    with pytest.raises(UserError, match="got none of second, again"):
-        router.check(lambda: model.first(X), ROWS)
+    weight = model.second.weight.detach().clone()
+    with pytest.raises(UserError, match="got none of second"):
+        router.check(read_past_its_forward(model), ROWS)
+    assert torch.equal(model.second.weight, weight)
+
+
+def test_check_lets_pass_layers_that_are_never_used(model, masks):
+    """As models of Hugging Face have some."""
+    router = PathwayRouter(model, masks)
+    weight = model.second.weight.detach().clone()
+    router.check(lambda: model.first(X), ROWS)
+    assert torch.equal(model.second.weight, weight)
+
+
+def test_a_cache_of_parametrized_weights_is_refused():
+    """It would give all rows the weights of the first pathway."""
+    model = nn.Sequential(
+        nn.utils.parametrizations.weight_norm(nn.Linear(8, 8))
+    )
+    convert(model)
+    router = PathwayRouter(model, random_masks(model, NAMES))
+    with router.through(ROWS):
+        model(X)
+        with (
+            nn.utils.parametrize.cached(),
+            pytest.raises(UserError, match=r"inside `parametrize.cached\(\)`"),
+        ):
+            model(X)
+
+
+def test_a_layer_that_bypasses_what_it_is_derived_from(masks):
+    class Bypass(linear.Linear):
+        def forward(self, x):
+            return nn.functional.linear(x, self.w.weight)
+
+    class Through(linear.Linear):
+        def forward(self, x):
+            return super().forward(x) + 1
+
+    for kind, lost in ((Bypass, ["w.weight"]), (Through, [])):
+        layer = kind(n_neurons=8, input_size=8, bias=False)
+        assert list(cover(layer).lost) == lost
+        own = MaskSet({"w.weight": [8, 8]}, NAMES)
+        if lost:
+            with pytest.raises(UserError, match="'w.weight' of another"):
+                PathwayRouter(layer, own)
+        else:
+            PathwayRouter(layer, own)
 
 
 def test_check_finds_time_before_the_batch():
@@ -170,7 +226,7 @@ def test_check_finds_time_before_the_batch():
         )
 
 
-@pytest.mark.parametrize("pathways", [["en"] * 4, "en", []])
+@pytest.mark.parametrize("pathways", [["en"] * 4, "en", [], None])
 def test_check_needs_two_pathways(model, masks, pathways):
     router = PathwayRouter(model, masks)
     with pytest.raises(UserError, match="a list with two different ones at"):

@@ -219,13 +219,58 @@ def test_another_pruning_does_not_continue_a_run(tmp_path):
 
     fit(1, sparsity=0.5)
     fit(2, sparsity=0.5)
-    with pytest.raises(
-        UserError,
-        match=r"own pruning, one_shot.yaml sparsity=0.5 .*yaml sparsity=0.8\.",
-    ):
+    began = r"own pruning .*, got `sparsity` 0\.8, where it began with 0\.5\."
+    with pytest.raises(UserError, match=began):
         fit(2, sparsity=0.8)
-    with pytest.raises(UserError, match=r"got one_shot.yaml\."):
+    with pytest.raises(UserError, match=r"`sparsity` 0\.7, where it began"):
         fit(2)
+
+
+def test_what_a_run_was_asked_for_is_told_by_its_values(tmp_path):
+    """Not by the name of a file, nor by what was typed."""
+
+    def fit(method="lap", folder=METHODS, **request):
+        made = brain(checkpointer=Checkpointer(tmp_path))
+        made.checkpointer.add_recoverable("model", made.modules)
+        asked = PruningRequest(folder / f"{method}.yaml", **request)
+        with StockPruning(asked).patching():
+            made.fit(range(1), data())
+            made.checkpointer.save_checkpoint()
+
+    fit("one_shot", total_steps=6)
+    # The file's own value is no other.
+    fit("one_shot", settings={"sparsity": 0.7}, total_steps=6)
+    own = tmp_path / "own"
+    own.mkdir()
+    text = (METHODS / "one_shot.yaml").read_text()
+    (own / "one_shot.yaml").write_text("# a comment more\n" + text)
+    fit("one_shot", own)
+    (own / "one_shot.yaml").write_text(text.replace("0.7", "0.2"))
+    refused = {
+        r"`sparsity` 0\.2, where it began with 0\.7": {"folder": own},
+        r"`exclude` \['b'\], where it began with none": {"exclude": ["b"]},
+        r"`total_steps` 7, where it began with 6": {"total_steps": 7},
+        r"the file lap.yaml, where it began with one_shot": {"method": "lap"},
+    }
+    for sentence, asked in refused.items():
+        with pytest.raises(UserError, match=sentence):
+            fit(**{"method": "one_shot", **asked})
+
+
+def test_names_of_pathways_for_a_method_that_has_one_mask():
+    request = PruningRequest(METHODS / "lap.yaml", pathways=["en", "fr"])
+    with pytest.raises(UserError, match=r"left out for .*lap.yaml.*got en fr"):
+        request.check()
+
+
+def test_a_brain_that_no_class_is_called_is_said_before_it_trains():
+    made = brain()
+    with (
+        stock(brain="Nope").patching(),
+        pytest.raises(UserError, match=r"a Brain of the script, got 'Nope'"),
+    ):
+        made.fit(range(1), data())
+    assert made.optimizer_step == 0
 
 
 def test_fit_is_put_back_also_after_an_error():
