@@ -72,7 +72,8 @@ def train(toy, name, start=1, data=0, **settings):
 
 def first_masks(toy, name, **settings):
     """The masks that a method starts with."""
-    own = {"total_steps": STEPS, "pathways": list(toy.LANGUAGES), **settings}
+    own = {k: v for k, v in TINY.items() if k in keys_of(name)}
+    own |= {"total_steps": STEPS, "pathways": list(toy.LANGUAGES), **settings}
     pruner = load_method(FOLDER / f"{name}.yaml", **own)["pruner"]
     toy.make_brain(pruner=pruner)
     pruner.start()

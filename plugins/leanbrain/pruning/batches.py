@@ -8,7 +8,7 @@ from typing import Any
 from leanbrain.checks import UserError
 from leanbrain.masking.brains import languages_of
 
-__all__ = ["check_pathways", "language_of"]
+__all__ = ["check_pathways", "language_of", "only_pathway"]
 
 
 def language_of(batch: Any, key: str = "lang") -> str:
@@ -60,3 +60,35 @@ def check_pathways(pathways: Sequence[str]) -> tuple[str, ...]:
             f"{list(pathways)}."
         )
     return tuple(pathways)
+
+
+def only_pathway(pathways: Sequence[str]) -> list[str]:
+    """Lets a single name pass: for methods that are a run per language.
+
+    Arguments
+    ---------
+    pathways : sequence of str
+        One name.
+
+    Returns
+    -------
+    list
+
+    Raises
+    ------
+    UserError
+        If there are several: they would share one mask, or masks that a
+        method of this name does not give them.
+
+    Example
+    -------
+    >>> only_pathway(["ru"])
+    ['ru']
+    """
+    names = check_pathways(pathways)
+    if len(names) > 1:
+        raise UserError(
+            "`pathways` must be one language for this method, which is a run "
+            f"for each, got {', '.join(names)}."
+        )
+    return list(names)

@@ -94,7 +94,15 @@ class PruningPlan:
         within = (step - done * self.round_length) * self.rounds
         return min(within, self.total_steps)
 
-    def check_fits(self, interval: int, fixed: bool, learns: bool) -> None:
+    def check_fits(
+        self,
+        interval: int,
+        *,
+        fixed: bool = False,
+        shrinks: bool = False,
+        grows: bool = False,
+        learns: bool = True,
+    ) -> None:
         """Refuses settings of a pruner that this plan does not go with.
 
         Arguments
@@ -103,6 +111,10 @@ class PruningPlan:
             Optimizer steps between updates.
         fixed : bool
             Whether masks stay as they begin.
+        shrinks : bool
+            Whether masks can only lose weights.
+        grows : bool
+            Whether other weights take the place of some.
         learns : bool
             Whether weights are trained.
         """
@@ -111,6 +123,18 @@ class PruningPlan:
                 "`schedule` must be constant when `update` is null, got "
                 f"{self.schedule(0.0)} at the start and {self.schedule(1.0)} "
                 "at the end."
+            )
+        if shrinks and self.schedule(1.0) < self.schedule(0.0):
+            raise UserError(
+                "`schedule` must not fall where weights are only removed, got "
+                f"{self.schedule(0.0)} at the start and {self.schedule(1.0)} "
+                "at the end."
+            )
+        length = self.end_step - self.begin_step
+        if grows and interval >= length:
+            raise UserError(
+                f"`interval` must be below the {length} steps in which masks "
+                f"change, or nothing grows, got {interval}."
             )
         if self.rounds > 1 and self.round_length % interval:
             raise UserError(

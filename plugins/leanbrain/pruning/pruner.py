@@ -18,6 +18,7 @@ from leanbrain.pruning.scores.gathering import Gathering
 from leanbrain.pruning.selection import Initial, MaskSelector
 from leanbrain.pruning.training import PathwayTraining
 from leanbrain.pruning.turns import Turns
+from leanbrain.pruning.updates.checks import rehearse
 from leanbrain.pruning.updates.rules import prune_only
 
 if TYPE_CHECKING:
@@ -136,6 +137,8 @@ class AdaptivePruner(PathwayTraining):
             exclude,
             groups,
         )
+        if update is not None:
+            rehearse(update, grows=growth is not None)
         self.update = update
         self.scores = Gathering.of(saliency, growth, first_saliency, initial)
         self.initial = initial
@@ -148,7 +151,11 @@ class AdaptivePruner(PathwayTraining):
             observe_steps=observe_steps,
         )
         self.plan.check_fits(
-            self.turns.interval, update is None, self.train_weights
+            self.turns.interval,
+            fixed=update is None,
+            shrinks=getattr(update, "func", update) is prune_only,
+            grows=growth is not None,
+            learns=self.train_weights,
         )
         self.rewind = rewind
         self.loss_weights = loss_weights

@@ -51,7 +51,7 @@ def parse(words):
     options, rest = parser.parse_known_args(words[1:])
     if name != "run":
         assert OVERRIDES.fullmatch(" ".join(rest)) or not rest, rest
-        settings = read_settings(options.set)
+        settings = read_settings(options.set or [])
         return options.pruning, settings, options.pathways or ["all"]
     assert not rest, rest
     own, overrides = run._split(options)

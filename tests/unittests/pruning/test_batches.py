@@ -5,7 +5,11 @@ from types import SimpleNamespace
 import pytest
 
 from leanbrain.checks import UserError
-from leanbrain.pruning.batches import check_pathways, language_of
+from leanbrain.pruning.batches import (
+    check_pathways,
+    language_of,
+    only_pathway,
+)
 
 
 def test_the_one_language_of_a_batch():
@@ -36,3 +40,11 @@ def test_names_are_kept_in_order():
 def test_other_names_are_refused(bad):
     with pytest.raises(UserError, match="`pathways` must"):
         check_pathways(bad)
+
+
+def test_a_method_of_one_language_takes_no_others():
+    assert only_pathway(("ru",)) == ["ru"]
+    with pytest.raises(UserError, match="one language for .*, got ru, uk"):
+        only_pathway(["ru", "uk"])
+    with pytest.raises(UserError, match="`pathways` must be a list"):
+        only_pathway("ru")

@@ -80,14 +80,26 @@ def test_stairs_of_the_schedule_fall_on_the_ends_of_rounds(total_steps, parts):
 @pytest.mark.parametrize(
     "plan, fit, match",
     [
-        ({}, (1, True, True), "constant .* got 0.2 at the start and 0.7"),
-        ({"rounds": 4}, (10, False, True), "round of 25 steps, got 10"),
-        ({"begin": 0.1}, (1, False, False), "`begin` must be 0 .* step 10"),
+        ({}, {"fixed": True}, "constant .* got 0.2 at the start and 0.7"),
+        ({"rounds": 4}, {"interval": 10}, "round of 25 steps, got 10"),
+        ({"begin": 0.1}, {"learns": False}, "`begin` must be 0 .* step 10"),
+        (
+            {"heal": 0.5},
+            {"grows": True, "interval": 50},
+            "below the 50 steps in which masks change.*, got 50",
+        ),
     ],
 )
 def test_what_does_not_go_with_a_plan_is_refused(plan, fit, match):
     with pytest.raises(UserError, match=match):
-        PruningPlan(linear, 100, **plan).check_fits(*fit)
+        PruningPlan(linear, 100, **plan).check_fits(**{"interval": 1, **fit})
+
+
+def test_sparsity_does_not_fall_where_weights_are_only_removed():
+    plan = PruningPlan(lambda p: 0.9 - 0.4 * p, 100)
+    with pytest.raises(UserError, match="must not fall .* got 0.9 at the sta"):
+        plan.check_fits(1, shrinks=True)
+    assert plan.check_fits(1, shrinks=False) is None
 
 
 def test_what_goes_with_a_plan_is_accepted():

@@ -8,6 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from leanbrain.checks import UserError
 from leanbrain.pruning.comparison.method import START
 from leanbrain.pruning.comparison.rows import (
@@ -49,7 +51,7 @@ def keep(
         cannot be read; nothing has been written then.
     """
     path = Path(folder) / f"compare_{kept.name}.json"
-    if not force and path.with_suffix(".csv").exists():
+    if not force and _is_there(path):
         old, new = read_kept(path), _names(kept)
         lost = [x for x in _names(old) if x not in new]
         if lost:
@@ -68,6 +70,7 @@ def merged(kept: Kept, folder: str | os.PathLike[str]) -> Kept:
     For suites that are run in parts on several machines. A dense start is
     another model on another kind of machine, so a row joins only if it begins
     with random weights, or if both results have the same start for its seed.
+    The suite must be the same but for its methods, seeds and sparsities.
 
     Arguments
     ---------
@@ -79,21 +82,39 @@ def merged(kept: Kept, folder: str | os.PathLike[str]) -> Kept:
     Returns
     -------
     Kept
-        All rows, those that were there before first.
+        All rows, those that were there before first; the new ones alone if
+        nothing is there.
 
     Raises
     ------
     UserError
-        If the test utterances differ, a row has another start, or if what is
-        there cannot be read.
+        If the test utterances or the budgets differ, a row has another start,
+        or if what is there cannot be read.
     """
     path = Path(folder) / f"compare_{kept.name}.json"
+    if not _is_there(path):
+        return kept
     old = read_kept(path)
-    _check_speech(path, old.utterances["ids"], kept.utterances["ids"])
+    _check_budget(old.suite, kept.suite)
+    for part in ("ids", "characters"):
+        parts = [x.utterances.get(part, {}) for x in (old, kept)]
+        _check_speech(path, *parts)
+        _check_speech(path, *reversed(parts))
     new = {_name(x): x for x in kept.rows}
     missing = [x for x in old.rows if _name(x) not in new]
+    sources = _sources(kept.suite)
     for row in missing:
         _check_start(row, old, kept)
+        source = sources.get(row["method"])
+        if any(
+            x["method"] == source and x["seed"] == row["seed"]
+            for x in new.values()
+        ):
+            raise UserError(
+                f"{_name(row)} must start from masks of {source} that are "
+                f"among the rows, got others of that method now: run "
+                f"{row['method']} again as well."
+            )
     names = {_name(x) for x in missing}
     rows = [new.pop(_name(x), x) for x in old.rows]
     edits = _joined(names, old.utterances["edits"], kept.utterances["edits"])
@@ -118,6 +139,39 @@ def _check_start(row: Row, old: Kept, new: Kept) -> None:
             f"{_name(row)} beside another `{START}` of its seed (mean CER "
             f"{starts[0]} and {starts[1]}): run its method again."
         )
+
+
+def _is_there(path: Path) -> bool:
+    """Whether there is any of the two files of kept results."""
+    return path.exists() or path.with_suffix(".csv").exists()
+
+
+def _check_budget(old: str, new: str) -> None:
+    """Refuses rows of suites that differ in more than what is asked for."""
+    before, now = (_fixed_part(text) for text in (old, new))
+    for name in dict.fromkeys([*before, *now]):
+        if before.get(name) != now.get(name):
+            raise UserError(
+                "Results that are merged must be of suites with the same "
+                f"`{name}`, got {now.get(name)} beside {before.get(name)}."
+            )
+
+
+def _fixed_part(text: str) -> dict[str, Any]:
+    """What the rows of a suite have in common, as its YAML says it."""
+    free = ("methods", "seeds", "sparsities", "step_s", "run_s", "related")
+    keys = yaml.safe_load(text)
+    return {k: v for k, v in keys.items() if k not in free}
+
+
+def _sources(text: str) -> dict[str, str]:
+    """Of the methods that start from another one's masks: from whose."""
+    methods = yaml.safe_load(text)["methods"]
+    return {
+        x["name"]: x["masks_from"]["method"]
+        for x in methods
+        if x.get("masks_from")
+    }
 
 
 def _start_error(kept: Kept, seed: int) -> float | None:
@@ -147,8 +201,8 @@ def _check_speech(
     if others:
         raise UserError(
             f"The kept results {path.with_suffix('.csv')} must stay those of "
-            "their test utterances (--force replaces them), got others of "
-            f"{', '.join(others)}."
+            "their test utterances (--force without --merge replaces them), "
+            f"got others of {', '.join(others)}."
         )
 
 

@@ -144,7 +144,8 @@ def _masks_from(value: Any) -> MasksFrom | None:
 def _read(path: Path) -> dict[str, Any]:
     """The content of the file."""
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        content = yaml.load(text, Loader=_EachKeyOnce)
     except OSError as error:
         raise UserError(
             f"The suite {path} cannot be read ({error.strerror or error})."
@@ -155,6 +156,23 @@ def _read(path: Path) -> dict[str, Any]:
             f"The suite {path} must be plain YAML ({reason})."
         ) from error
     return _mapping("suite", content)
+
+
+class _EachKeyOnce(yaml.SafeLoader):
+    """Refuses what YAML forbids and its loader takes: the last of two keys."""
+
+    def construct_mapping(
+        self, node: yaml.MappingNode, deep: bool = False
+    ) -> dict[Any, Any]:
+        """Builds a mapping of different keys."""
+        names = [self.construct_object(key) for key, _ in node.value]
+        twice = [x for x in names if names.count(x) > 1]
+        if twice:
+            raise yaml.constructor.ConstructorError(
+                problem=f"the key {twice[0]!r} is there twice",
+                problem_mark=node.start_mark,
+            )
+        return super().construct_mapping(node, deep)
 
 
 def _check_keys(

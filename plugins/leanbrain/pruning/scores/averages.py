@@ -18,7 +18,7 @@ _BLOCK = 2**18
 
 @dataclass
 class RunningAverage:
-    """Average of non-negative observations of one tensor.
+    """Average of observations of one tensor, >= 0 but for float32 codes.
 
     What is stored is the corrected average itself, which keeps its unit from
     the first observation on. With all codes but float32 it is relative to
@@ -102,7 +102,8 @@ class RunningAverage:
         Arguments
         ---------
         fresh : Tensor
-            The observation, float32, finite, >= 0, contiguous.
+            The observation, float32, finite, contiguous; >= 0 in all codes but
+            float32.
         highest : float
             Its largest entry.
         decay : float

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from leanbrain.checks import UserError, check_positive
+from leanbrain.checks import (
+    UserError,
+    check_fraction,
+    check_int,
+    check_positive,
+)
 from leanbrain.pruning.scores.averages import RunningAverage, reduce_over_ranks
 from leanbrain.pruning.scores.codes import code_of
 from leanbrain.pruning.scores.gradient_averages import GradientAverages
@@ -18,9 +24,46 @@ from leanbrain.pruning.scores.observing import (
 )
 from leanbrain.pruning.scores.ranking import rank_shares
 
-__all__ = ["LearnedScore"]
+__all__ = ["LearnedScore", "reaching_rate"]
+
+if TYPE_CHECKING:
+    from leanbrain.pruning.focal import FocalWeights
 
 _VERSION = 2
+
+
+def reaching_rate(
+    reach: float, total_steps: int, pathways: Sequence[str], heal: float
+) -> float:
+    """Computes the `lr` with which scores can move so far in a run.
+
+    Arguments
+    ---------
+    reach : float
+        The farthest that a score moves until masks freeze, in ranks: 1 is
+        from the least to the best weight of its tensor. > 0.
+    total_steps : int
+        Optimizer steps of the run, of one batch each. With gradients that
+        are accumulated over N batches, scores reach N times as far.
+    pathways : Sequence[str]
+        Of these, each gets its share of the steps.
+    heal : float
+        Share of the run with frozen masks, in [0, 1).
+
+    Returns
+    -------
+    float
+        For `LearnedScore`.
+
+    Example
+    -------
+    >>> reaching_rate(0.5, total_steps=100, pathways=["en", "ru"], heal=0.2)
+    0.0125
+    """
+    steps = check_int("total_steps", total_steps, low=1)
+    learning = 1.0 - check_fraction("heal", heal, high_open=True)
+    reach = check_positive("reach", reach)
+    return reach * max(1, len(pathways)) / (steps * learning)
 
 
 class LearnedScore:
@@ -47,6 +90,9 @@ class LearnedScore:
         The most that a micro-batch moves a score, > 0.
     decay : float
         Weight of the past in the averages, in [0, 1).
+    weights : FocalWeights | None
+        Those of the loss: the steps of a pathway are as much longer. In the
+        gradient alone they would have no effect, since its size has none.
 
     Raises
     ------
@@ -73,8 +119,14 @@ class LearnedScore:
 
     wants_gradient = True
 
-    def __init__(self, lr: float = 0.01, decay: float = 0.9) -> None:
+    def __init__(
+        self,
+        lr: float = 0.01,
+        decay: float = 0.9,
+        weights: FocalWeights | None = None,
+    ) -> None:
         self.lr = check_positive("lr", lr)
+        self.weights = weights
         self._slopes = GradientAverages(decay)
         # pathway -> parameter -> a
         self._scores: dict[str, dict[str, Tensor]] = {}
@@ -114,7 +166,10 @@ class LearnedScore:
         if not self._slopes.observe(pathway, name, weight, slope):
             return False
         scores = self._find(pathway, name, weight)
-        self._slopes.move(scores, pathway, name, most=self.lr)
+        most = self.lr
+        if self.weights is not None:
+            most *= self.weights.weights().get(pathway, 1.0)
+        self._slopes.move(scores, pathway, name, most)
         return True
 
     @torch.no_grad()
@@ -182,6 +237,9 @@ class LearnedScore:
     @torch.no_grad()
     def reduce(self, pathway: str) -> None:
         """Averages a pathway's state over the ranks that observed it.
+
+        Of scores the mean is that of the ranks, of the slopes' averages that
+        of the batches.
 
         Every rank must call it at the same point; all then hold the same. A
         process that is not distributed is left as it is.

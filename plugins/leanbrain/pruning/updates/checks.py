@@ -1,12 +1,14 @@
 """Checks of what every update of a mask takes."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
 from leanbrain.checks import UserError, check_int
 from leanbrain.pruning.updates.topk import check_rankable
 
-__all__ = ["check_growth", "check_keep"]
+__all__ = ["check_growth", "check_keep", "rehearse"]
 
 
 def check_keep(mask: Tensor, saliency: Tensor, keep: int) -> int:
@@ -41,3 +43,31 @@ def check_growth(update: str, growth: Tensor | None, mask: Tensor) -> Tensor:
         )
     _check_scores("growth", growth, mask)
     return growth
+
+
+def rehearse(update: Callable[..., Tensor], grows: bool) -> None:
+    """Lets an update refuse its settings before a run rather than within it.
+
+    Arguments
+    ---------
+    update : callable
+        As `updates` describes them.
+    grows : bool
+        Whether it will be given scores to grow by.
+
+    Raises
+    ------
+    UserError
+        That of the update, of a setting or of scores that it needs.
+
+    Example
+    -------
+    >>> from functools import partial
+    >>> from leanbrain.pruning.updates.rules import drop_and_grow
+    >>> rehearse(partial(drop_and_grow, drop_fraction=2), grows=True)
+    Traceback (most recent call last):
+    ...
+    leanbrain.checks.UserError: `drop_fraction` must be in [0, 1], got 2.
+    """
+    mask, scores = torch.tensor([True, False]), torch.tensor([1.0, 0.0])
+    update(mask, scores, scores.flip(0) if grows else None, 1, 0.0)

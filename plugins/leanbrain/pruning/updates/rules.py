@@ -142,7 +142,8 @@ def drop_and_grow(
     Of the `keep` weights, `drop_fraction * cos_decay(progress)` are grown:
     the best by `growth` among those that were inactive. The rest are the
     best by `saliency` among those that were active. Where fewer are active
-    than that, all of them stay and more are grown.
+    than that, all of them stay and more are grown. A weight that was just
+    dropped does not grow again at once, as it may in RigL's algorithm.
 
     Arguments
     ---------

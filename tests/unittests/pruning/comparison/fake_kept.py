@@ -19,7 +19,13 @@ METHODS = {
     "imp": ((None, 0.331, None), 5, None),
 }
 DENSE = 0.32
-SUITE = "name: fake\nseeds: [1, 2, 3]\n"
+SUITE = """name: fake
+seeds: [1, 2, 3]
+steps: {epochs: 2, batches_per_epoch: 630}
+methods:
+    - {name: imp}
+    - {name: fixed_pathways, masks_from: {method: imp, sparsity: same}}
+"""
 COMMIT = "0123456789abcdef"
 HOST = {"cpu": "Example CPU", "cores": 2}
 

@@ -138,6 +138,49 @@ def test_rows_of_other_speech_are_not_merged(kept, tmp_path):
         merged(other, tmp_path)
 
 
-def test_there_must_be_something_to_merge_with(kept, tmp_path):
-    with pytest.raises(UserError, match="compare_fake.json does not exist"):
-        merged(kept, tmp_path)
+def test_more_languages_or_other_references_are_other_speech(kept, tmp_path):
+    whole = with_starts(kept, ERRORS)
+    keep(whole, tmp_path)
+    heard = kept.utterances
+    others = {
+        "it": {**heard, "ids": {**heard["ids"], "it": ["one"]}},
+        "ru": {**heard, "characters": {**heard["characters"], "ru": [9] * 20}},
+    }
+    for language, utterances in others.items():
+        with pytest.raises(UserError, match=f"got others of {language}"):
+            merged(replace(whole, utterances=utterances), tmp_path)
+
+
+def test_rows_of_another_budget_are_not_merged(kept, tmp_path):
+    keep(with_starts(kept, ERRORS), tmp_path)
+    suite = kept.suite.replace("seeds: [1, 2, 3]", "seeds: [1]")
+    merged(replace(with_starts(kept, ERRORS), suite=suite), tmp_path)
+    suite = kept.suite.replace("epochs: 2", "epochs: 3")
+    with pytest.raises(
+        UserError, match="suites with the same `steps`, got .*3"
+    ):
+        merged(replace(with_starts(kept, ERRORS), suite=suite), tmp_path)
+
+
+def test_masks_that_are_replaced_take_with_them_what_starts_from_them(
+    kept, tmp_path
+):
+    whole = with_starts(kept, ERRORS)
+    keep(whole, tmp_path)
+    new = fake_kept.without(whole, lambda x: x["method"] == "fixed_pathways")
+    with pytest.raises(UserError, match="run fixed_pathways again as well"):
+        merged(new, tmp_path)
+    # Other seeds keep theirs.
+    new = fake_kept.without(whole, lambda x: x["seed"] == 3)
+    assert len(merged(new, tmp_path).rows) == len(whole.rows)
+
+
+def test_where_nothing_is_there_nothing_is_added(kept, tmp_path):
+    assert merged(kept, tmp_path) == kept
+
+
+def test_half_of_the_files_is_not_replaced(kept, tmp_path):
+    path = keep(kept, tmp_path)
+    path.with_suffix(".csv").unlink()
+    with pytest.raises(UserError, match="compare_fake.csv"):
+        keep(kept, tmp_path)

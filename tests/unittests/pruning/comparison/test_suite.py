@@ -138,6 +138,8 @@ def test_languages_are_those_of_the_data_if_none_are_named(load):
         ("budget: 0.25", "from_scratch: 1", "`from_scratch` must be True or"),
         ("step_s: 0.5", "step_s: 0", "`step_s` must be a finite number > 0"),
         ("name: small", "name: !new:x.Y", "must be plain YAML"),
+        ("step_s: 0.5", "step_s: 0.5\nstep_s: 1", "'step_s' is there twice"),
+        ("budget: 0.25", "budget: 0.25, budget: 1", "'budget' is there twice"),
     ],
 )
 def test_what_is_wrong_in_a_file_is_named(load, old, new, message):

@@ -72,6 +72,7 @@ METHODS = Path(__file__).resolve().parents[4] / "hparams" / "pruning"
 def test_first_masks_by_chance_or_by_magnitude(name):
     """A trained model keeps its largest weights, a new one any."""
     settings = {"sparsity": 0.8, "total_steps": 20, "pathways": ["all"]}
+    settings["interval"] = 2
     if name == "granet":
         settings["initial_sparsity"] = 0.8
     for by_magnitude in (False, True):

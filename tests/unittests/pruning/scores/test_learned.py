@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from leanbrain.checks import UserError
+from leanbrain.pruning.focal import FocalWeights
 from leanbrain.pruning.scores import averages, gradient_averages
-from leanbrain.pruning.scores.learned import LearnedScore
+from leanbrain.pruning.scores.learned import LearnedScore, reaching_rate
 from leanbrain.pruning.scores.ranking import rank_shares
 from leanbrain.pruning.updates.topk import top_mask
 
@@ -90,6 +91,51 @@ def test_a_step_moves_scores_by_lr_on_average_at_any_scale(scale):
     moved = inner(score) - before
     assert float(moved.abs().mean()) == pytest.approx(0.25, rel=1e-4)
     assert torch.equal(moved.sign(), -(WEIGHT * GRADIENT).sign())
+
+
+def test_weak_pathways_move_further_by_their_weight():
+    """In the gradient alone weights would cancel: steps have no size of it."""
+    focal = FocalWeights(gamma=1.0)
+    focal.weigh("en", torch.tensor(1.0))
+    focal.weigh("ru", torch.tensor(3.0))
+    score = LearnedScore(lr=0.1, weights=focal)
+    for pathway, weight in focal.weights().items():
+        before = inner(score, pathway)
+        score.observe(pathway, "w", WEIGHT, weight * GRADIENT)
+        moved = (inner(score, pathway) - before).abs()
+        torch.testing.assert_close(moved, torch.full((2, 2), 0.1 * weight))
+    assert focal.weights() == {"en": 0.5, "ru": 1.5}
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_scores_reach_as_far_as_asked_whatever_the_number_of_pathways(count):
+    names = [f"p{i}" for i in range(count)]
+    lr = reaching_rate(0.6, total_steps=100, pathways=names, heal=0.2)
+    score = LearnedScore(lr=lr)
+    before = inner(score, "p0")
+    for _ in range(80 // count):  # its share of the steps before masks freeze
+        score.observe("p0", "w", WEIGHT, GRADIENT)
+    moved = (inner(score, "p0") - before).abs()
+    torch.testing.assert_close(moved, torch.full((2, 2), 0.6))
+
+
+def test_a_mask_that_is_known_is_learned():
+    """The best half of the weights of a linear layer is not the largest."""
+    generator = torch.Generator().manual_seed(4)
+    weight = torch.randn(40, 30, generator=generator)
+    wanted = torch.rand(40, 30, generator=generator) < 0.3
+    score = LearnedScore(lr=reaching_rate(1.0, 300, ["en"], 0.0))
+    keep = int(wanted.sum())
+    recalled = []
+    for _ in range(300):
+        mask = top_mask(score.value("en", "w", weight), keep)
+        recalled.append(float((mask & wanted).sum() / keep))
+        inputs = torch.randn(16, 30, generator=generator)
+        masked = (weight * mask).requires_grad_()
+        target = inputs @ (weight * wanted).t()
+        (inputs @ masked.t() - target).square().mean().backward()
+        score.observe("en", "w", weight, masked.grad)
+    assert recalled[0] < 0.4 and recalled[-1] > 0.8
 
 
 def test_values_are_positive_and_in_the_order_of_the_scores():
