@@ -70,8 +70,10 @@ class LearnedScore:
     """A score a per weight and pathway, learned by gradient descent.
 
     The mask, 1 for the largest a, is taken for its scores when the gradient
-    passes it: with w = m * theta, dL/da = dL/dw * theta. Scores begin at the
-    rank of abs(theta), scaled to (0, 1), see `rank_shares`.
+    passes it: with w = m * theta, dL/da = dL/dw * theta. A score is the rank
+    of abs(theta), scaled to (0, 1), see `rank_shares`, plus what was learned.
+    So it begins as the magnitude, and where weights are trained too, it
+    follows them: what was learned is how a pathway differs.
 
     Steps are those of Adam: g / sqrt(g2) of averages of dL/da and of its
     square, weight by weight. So `lr` counts in ranks (0.01: past 1 % of the
@@ -128,8 +130,8 @@ class LearnedScore:
         self.lr = check_positive("lr", lr)
         self.weights = weights
         self._slopes = GradientAverages(decay)
-        # pathway -> parameter -> a
-        self._scores: dict[str, dict[str, Tensor]] = {}
+        # pathway -> parameter -> what was learned, in ranks
+        self._learned: dict[str, dict[str, Tensor]] = {}
         # Reused by every observation, as large as the largest tensor.
         self._scratch = torch.empty(0)
 
@@ -165,11 +167,11 @@ class LearnedScore:
         slope = self._slope(weight, gradient)
         if not self._slopes.observe(pathway, name, weight, slope):
             return False
-        scores = self._find(pathway, name, weight)
+        learned = self._find(pathway, name, weight)
         most = self.lr
         if self.weights is not None:
             most *= self.weights.weights().get(pathway, 1.0)
-        self._slopes.move(scores, pathway, name, most)
+        self._slopes.move(learned, pathway, name, most)
         return True
 
     @torch.no_grad()
@@ -183,7 +185,7 @@ class LearnedScore:
         name : str
             Name of the parameter.
         weight : Tensor
-            The parameter: what scores begin with if there are none yet.
+            Dense weights, removed ones included.
 
         Returns
         -------
@@ -196,7 +198,9 @@ class LearnedScore:
         UserError
             If the shape has changed.
         """
-        values = self._find(pathway, name, weight)
+        values = rank_shares(weight.abs())
+        if name in self._learned.get(pathway, {}):
+            values.add_(self._find(pathway, name, weight))
         below = values.clamp(max=0.0).neg_().add_(1.0)
         return values.clamp(min=0.0).add_(1.0).div_(below)
 
@@ -211,7 +215,7 @@ class LearnedScore:
         """
         self._slopes.reset(pathway)
         if pathway is None:
-            self._scores.clear()
+            self._learned.clear()
             self._scratch = torch.empty(0)
 
     def knows(self, pathway: str, name: str) -> bool:
@@ -249,7 +253,7 @@ class LearnedScore:
         pathway : str
             Which one; ranks without observations receive the average too.
         """
-        own = self._scores.get(pathway, {})
+        own = self._learned.get(pathway, {})
         code = code_of(torch.float32)
         # float32 averages hold any values, negative ones too.
         observed = {
@@ -257,7 +261,7 @@ class LearnedScore:
             for name, seen in self._slopes.counts(pathway).items()
         }
         for name, average in reduce_over_ranks(observed, code).items():
-            self._scores.setdefault(pathway, {})[name] = average.values
+            self._learned.setdefault(pathway, {})[name] = average.values
         self._slopes.reduce(pathway)
 
     def state_dict(self) -> dict[str, Any]:
@@ -270,7 +274,7 @@ class LearnedScore:
         """
         return {
             "version": _VERSION,
-            "learned": {p: dict(held) for p, held in self._scores.items()},
+            "learned": {p: dict(held) for p, held in self._learned.items()},
             "slopes": self._slopes.state_dict(),
         }
 
@@ -294,16 +298,16 @@ class LearnedScore:
                 f"{', '.join(sorted(state)) or 'none'}."
             )
         self._slopes.load_state_dict(state["slopes"])
-        self._scores = {
+        self._learned = {
             pathway: {name: scores.clone() for name, scores in held.items()}
             for pathway, held in state["learned"].items()
         }
 
     def _find(self, pathway: str, name: str, weight: Tensor) -> Tensor:
-        """Returns scores on the device of their weight; begins new ones."""
-        held = self._scores.setdefault(pathway, {})
+        """Returns what was learned, on the device of its weight."""
+        held = self._learned.setdefault(pathway, {})
         if name not in held:
-            held[name] = rank_shares(weight.abs())
+            held[name] = torch.zeros(weight.shape, device=weight.device)
         held[name] = fitting(name, held[name], weight)
         return held[name]
 

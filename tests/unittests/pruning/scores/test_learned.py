@@ -64,8 +64,22 @@ def test_scores_move_as_under_adam():
         scores.grad = gradient * weight
         adam.step()
     torch.testing.assert_close(
-        learned.state_dict()["learned"]["en"]["w"], scores.detach()
+        learned.state_dict()["learned"]["en"]["w"],
+        scores.detach() - rank_shares(weight.abs()),
+        rtol=1e-4,
+        atol=1e-6,
     )
+
+
+def test_scores_follow_weights_that_are_trained():
+    """What was learned stays, and is added to the ranks of now."""
+    score = LearnedScore(lr=0.1)
+    score.observe("en", "w", WEIGHT, GRADIENT)
+    drift = inner(score) - rank_shares(WEIGHT.abs())
+    later = WEIGHT.flip(0) * 3
+    value = score.value("en", "w", later)
+    now = torch.where(value >= 1.0, value - 1.0, 1.0 - 1.0 / value)
+    torch.testing.assert_close(now, rank_shares(later.abs()) + drift)
 
 
 def test_noise_does_not_move_large_weights_further_than_small_ones():
@@ -296,13 +310,14 @@ def test_ranks_average_the_scores_of_those_that_observed(monkeypatch, observes):
     assert float(mine.min()) < -1.0
     if not observes:
         score.reset("en")
-    other = torch.tensor([[-4.0, 0.5], [2.0, -0.5]])
+    other = torch.tensor([[-4.0, 0.5], [2.0, -0.5]])  # what it has learned
+    start = rank_shares(WEIGHT.abs())
     monkeypatch.setattr(averages, "dist", SecondRank(other, seen=2))
     counts = ItsCounts(other, seen=2)
     monkeypatch.setattr(gradient_averages, "dist", counts)
     monkeypatch.setattr(gradient_averages, "is_distributed", lambda: True)
     score.reduce("en")
-    expected = (mine + other) / 2 if observes else other
+    expected = (mine + start + other) / 2 if observes else start + other
     torch.testing.assert_close(inner(score), expected, rtol=1e-4, atol=1e-5)
     assert score.seen("en") == (9 if observes else 2)
 
