@@ -22,7 +22,7 @@ from leanbrain.pruning.scores.observing import (
     fitting,
     space_for,
 )
-from leanbrain.pruning.scores.ranking import rank_shares
+from leanbrain.pruning.scores.ranking import KeptRanks
 
 __all__ = ["LearnedScore", "reaching_rate"]
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from leanbrain.pruning.focal import FocalWeights
 
 _VERSION = 2
+_FARTHEST = 80.0  # the exponentials of more are no float32
 
 
 def reaching_rate(
@@ -132,6 +133,7 @@ class LearnedScore:
         self._slopes = GradientAverages(decay)
         # pathway -> parameter -> what was learned, in ranks
         self._learned: dict[str, dict[str, Tensor]] = {}
+        self._ranks = KeptRanks()
         # Reused by every observation, as large as the largest tensor.
         self._scratch = torch.empty(0)
 
@@ -164,6 +166,7 @@ class LearnedScore:
             If the shape has changed or that of the gradient differs.
         """
         check_gradient(gradient, weight)
+        self._ranks.forget(name)  # a step of the optimizer is near
         slope = self._slope(weight, gradient)
         if not self._slopes.observe(pathway, name, weight, slope):
             return False
@@ -190,19 +193,18 @@ class LearnedScore:
         Returns
         -------
         Tensor
-            1 + a where a >= 0 and 1 / (1 - a) where a < 0, float32, a new
-            tensor: in the ranking of a, and > 0.
+            exp(a), float32, a new tensor: in the ranking of a, and > 0.
 
         Raises
         ------
         UserError
             If the shape has changed.
         """
-        values = rank_shares(weight.abs())
+        values = self._ranks.of(name, weight)
         if name in self._learned.get(pathway, {}):
-            values.add_(self._find(pathway, name, weight))
-        below = values.clamp(max=0.0).neg_().add_(1.0)
-        return values.clamp(min=0.0).add_(1.0).div_(below)
+            values = values + self._find(pathway, name, weight)
+            values.clamp_(-_FARTHEST, _FARTHEST)
+        return values.exp()
 
     def reset(self, pathway: str | None = None) -> None:
         """Counts anew; what was learned stays unless all is to be forgotten.
@@ -216,6 +218,7 @@ class LearnedScore:
         self._slopes.reset(pathway)
         if pathway is None:
             self._learned.clear()
+            self._ranks.forget()
             self._scratch = torch.empty(0)
 
     def knows(self, pathway: str, name: str) -> bool:

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-__all__ = ["rank_shares"]
+__all__ = ["KeptRanks", "rank_shares"]
 
 # The upper half of the bits of a float32 >= 0: exponent and seven bits of
 # mantissa, so that values in a bin differ by less than 1 %.
@@ -49,3 +49,61 @@ def rank_shares(values: Tensor) -> Tensor:
     shares = place.mul_(inside.float()[bins]).add_(below.float()[bins])
     shares.clamp_(min=2.0**-25, max=1.0 - 2.0**-24)
     return shares.view(values.shape)
+
+
+class KeptRanks:
+    """Ranks of magnitudes, computed once for all pathways of an update.
+
+    Weights are known again by their memory, which is held so that it cannot
+    become that of others, and by autograd's counter of writes. Fused
+    optimizers do not count: forget what a step may have changed.
+
+    Example
+    -------
+    >>> kept, weight = KeptRanks(), torch.tensor([8.0, -0.5, 2.0, 1.0])
+    >>> first = kept.of("w", weight)
+    >>> kept.of("w", weight) is first, kept.of("w", weight.mul_(2)) is first
+    (True, False)
+    """
+
+    def __init__(self) -> None:
+        self._kept: dict[str, tuple[Tensor, int, Tensor]] = {}
+
+    def of(self, name: str, weight: Tensor) -> Tensor:
+        """Returns the shares of smaller magnitudes.
+
+        Arguments
+        ---------
+        name : str
+            Name of the parameter.
+        weight : Tensor
+            Floating point, any shape.
+
+        Returns
+        -------
+        Tensor
+            `rank_shares` of its magnitudes; not to be written to.
+        """
+        held = self._kept.get(name)
+        if held is not None:
+            before, version, ranks = held
+            same = before.data_ptr() == weight.data_ptr()
+            if (
+                same
+                and version == weight._version
+                and (
+                    before.shape == weight.shape
+                    and before.dtype == weight.dtype
+                )
+            ):
+                return ranks
+        ranks = rank_shares(weight.detach().abs())
+        self._kept[name] = weight.detach(), weight._version, ranks
+        return ranks
+
+    def forget(self, name: str | None = None) -> None:
+        """Drops the ranks of a parameter; None drops all."""
+        if name is None:
+            self._kept.clear()
+        else:
+            self._kept.pop(name, None)

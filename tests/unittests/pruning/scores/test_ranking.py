@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from leanbrain.pruning.scores.ranking import rank_shares
+from leanbrain.pruning.scores.ranking import KeptRanks, rank_shares
 
 
 def exact(values):
@@ -61,3 +61,27 @@ def test_values_are_untouched():
     values = torch.tensor([3.0, 0.5])
     rank_shares(values)
     assert values.tolist() == [3.0, 0.5]
+
+
+def test_kept_ranks_are_those_of_the_weights_as_they_are():
+    generator = torch.Generator().manual_seed(0)
+    weight = torch.randn(30, generator=generator)
+    kept = KeptRanks()
+
+    def right():
+        return torch.equal(kept.of("w", weight), rank_shares(weight.abs()))
+
+    first = kept.of("w", weight)
+    assert kept.of("w", weight.view(30)) is first and right()
+    weight[3] = 9.0
+    assert right() and kept.of("w", weight) is not first
+    # Memory that is used again is not taken for what it was.
+    other = kept.of("w", torch.randn(30, generator=generator))
+    assert not torch.equal(other, first) and right()
+    # Writes that do not count need a word.
+    kept.of("w", weight)
+    weight.data.mul_(-1).add_(1)
+    kept.forget("w")
+    assert right()
+    kept.forget()
+    assert right()
