@@ -85,7 +85,8 @@ class LearnedScore:
     Scores of different layers say nothing of each other: use an allocation
     that does not compare them.
 
-    Three float32 tensors per weight and pathway are kept.
+    Three float32 numbers per weight and pathway are kept, in checkpoints as
+    well, until the masks freeze; one more per weight during an update.
 
     Arguments
     ---------
