@@ -28,6 +28,7 @@ ONE_LANGUAGE = {"lsp", "adaptive_mono"}
 SEVERAL = {
     "adaptive",
     "adaptive_lap",
+    "adaptive_lookahead",
     "adaptive_lsp",
     "fixed_pathways",
     "learned",
