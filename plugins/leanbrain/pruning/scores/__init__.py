@@ -7,7 +7,7 @@ from leanbrain.pruning.scores.basic import (
     weight_gradient,
 )
 from leanbrain.pruning.scores.first import first_score
-from leanbrain.pruning.scores.learned import LearnedScore, reaching_rate
+from leanbrain.pruning.scores.learned import LearnedScore, wandering_rate
 from leanbrain.pruning.scores.lookahead import LookAhead
 from leanbrain.pruning.scores.noise import PartlyRandom, RandomScore
 from leanbrain.pruning.scores.tracking import TrackedScore
@@ -22,6 +22,6 @@ __all__ = [
     "first_score",
     "gradient",
     "magnitude",
-    "reaching_rate",
+    "wandering_rate",
     "weight_gradient",
 ]

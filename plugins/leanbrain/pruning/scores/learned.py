@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +25,7 @@ from leanbrain.pruning.scores.observing import (
 )
 from leanbrain.pruning.scores.ranking import KeptRanks
 
-__all__ = ["LearnedScore", "reaching_rate"]
+__all__ = ["LearnedScore", "wandering_rate"]
 
 if TYPE_CHECKING:
     from leanbrain.pruning.focal import FocalWeights
@@ -33,19 +34,24 @@ _VERSION = 2
 _FARTHEST = 80.0  # the exponentials of more are no float32
 
 
-def reaching_rate(
-    reach: float, total_steps: int, pathways: Sequence[str], heal: float
+def wandering_rate(
+    wander: float, total_steps: int, pathways: Sequence[str], heal: float
 ) -> float:
-    """Computes the `lr` with which scores can move so far in a run.
+    """Computes the `lr` with which noise alone moves scores so far in a run.
+
+    Gradients that are noise let a score wander by about lr * sqrt(N) in N
+    micro-batches, those that agree move it by lr * N: the longer the run, the
+    more of what is learned is no noise, if the wandering stays the same.
 
     Arguments
     ---------
-    reach : float
-        The farthest that a score moves until masks freeze, in ranks: 1 is
-        from the least to the best weight of its tensor. > 0.
+    wander : float
+        How far noise moves a score until masks freeze, as a standard
+        deviation, in ranks: 1 is from the least to the best weight of a
+        tensor. > 0.
     total_steps : int
         Optimizer steps of the run, of one batch each. With gradients that
-        are accumulated over N batches, scores reach N times as far.
+        are accumulated over N batches, scores move N times as often.
     pathways : Sequence[str]
         Of these, each gets its share of the steps.
     heal : float
@@ -58,13 +64,13 @@ def reaching_rate(
 
     Example
     -------
-    >>> reaching_rate(0.5, total_steps=100, pathways=["en", "ru"], heal=0.2)
-    0.0125
+    >>> wandering_rate(0.5, total_steps=250, pathways=["en", "ru"], heal=0.2)
+    0.05
     """
     steps = check_int("total_steps", total_steps, low=1)
     learning = 1.0 - check_fraction("heal", heal, high_open=True)
-    reach = check_positive("reach", reach)
-    return reach * max(1, len(pathways)) / (steps * learning)
+    wander = check_positive("wander", wander)
+    return wander / math.sqrt(steps * learning / max(1, len(pathways)))
 
 
 class LearnedScore:
@@ -80,8 +86,8 @@ class LearnedScore:
     square, weight by weight. So `lr` counts in ranks (0.01: past 1 % of the
     weights) in every layer, at any size of the loss and of the weight: a
     large weight, whose dL/da is large as well, does not follow the noise of
-    single batches further than a small one. What a run can move is `lr` times
-    the micro-batches of the pathway: give it by the length of the run.
+    single batches further than a small one. What a run moves depends on the
+    number of micro-batches: give `lr` by its length, see `wandering_rate`.
     Scores of different layers say nothing of each other: use an allocation
     that does not compare them.
 
