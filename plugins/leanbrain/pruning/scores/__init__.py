@@ -7,9 +7,10 @@ from leanbrain.pruning.scores.basic import (
     weight_gradient,
 )
 from leanbrain.pruning.scores.first import first_score
-from leanbrain.pruning.scores.learned import LearnedScore, wandering_rate
+from leanbrain.pruning.scores.learned import LearnedScore
 from leanbrain.pruning.scores.lookahead import LookAhead
 from leanbrain.pruning.scores.noise import PartlyRandom, RandomScore
+from leanbrain.pruning.scores.rates import wandering_rate
 from leanbrain.pruning.scores.tracking import TrackedScore
 
 __all__ = [

@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from leanbrain.checks import (
-    UserError,
-    check_fraction,
-    check_int,
-    check_positive,
-)
+from leanbrain.checks import UserError, check_positive
 from leanbrain.pruning.scores.averages import RunningAverage, reduce_over_ranks
 from leanbrain.pruning.scores.codes import code_of
 from leanbrain.pruning.scores.gradient_averages import GradientAverages
@@ -25,52 +18,13 @@ from leanbrain.pruning.scores.observing import (
 )
 from leanbrain.pruning.scores.ranking import KeptRanks
 
-__all__ = ["LearnedScore", "wandering_rate"]
+__all__ = ["LearnedScore"]
 
 if TYPE_CHECKING:
     from leanbrain.pruning.focal import FocalWeights
 
 _VERSION = 2
 _FARTHEST = 80.0  # the exponentials of more are no float32
-
-
-def wandering_rate(
-    wander: float, total_steps: int, pathways: Sequence[str], heal: float
-) -> float:
-    """Computes the `lr` with which noise alone moves scores so far in a run.
-
-    Gradients that are noise let a score wander by about lr * sqrt(N) in N
-    micro-batches, those that agree move it by lr * N: the longer the run, the
-    more of what is learned is no noise, if the wandering stays the same.
-
-    Arguments
-    ---------
-    wander : float
-        How far noise moves a score until masks freeze, as a standard
-        deviation, in ranks: 1 is from the least to the best weight of a
-        tensor. > 0.
-    total_steps : int
-        Optimizer steps of the run, of one batch each. With gradients that
-        are accumulated over N batches, scores move N times as often.
-    pathways : Sequence[str]
-        Of these, each gets its share of the steps.
-    heal : float
-        Share of the run with frozen masks, in [0, 1).
-
-    Returns
-    -------
-    float
-        For `LearnedScore`.
-
-    Example
-    -------
-    >>> wandering_rate(0.5, total_steps=250, pathways=["en", "ru"], heal=0.2)
-    0.05
-    """
-    steps = check_int("total_steps", total_steps, low=1)
-    learning = 1.0 - check_fraction("heal", heal, high_open=True)
-    wander = check_positive("wander", wander)
-    return wander / math.sqrt(steps * learning / max(1, len(pathways)))
 
 
 class LearnedScore:

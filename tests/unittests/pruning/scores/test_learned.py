@@ -8,8 +8,9 @@ import torch
 from leanbrain.checks import UserError
 from leanbrain.pruning.focal import FocalWeights
 from leanbrain.pruning.scores import averages, gradient_averages
-from leanbrain.pruning.scores.learned import LearnedScore, wandering_rate
+from leanbrain.pruning.scores.learned import LearnedScore
 from leanbrain.pruning.scores.ranking import rank_shares
+from leanbrain.pruning.scores.rates import wandering_rate
 from leanbrain.pruning.updates.topk import top_mask
 
 WEIGHT = torch.tensor([[-3.0, 1.0], [2.0, 0.5]])

@@ -75,6 +75,9 @@ def test_kept_ranks_are_those_of_the_weights_as_they_are():
     assert kept.of("w", weight.view(30)) is first and right()
     weight[3] = 9.0
     assert right() and kept.of("w", weight) is not first
+    with torch.inference_mode():
+        frozen = weight.clone()
+        assert torch.equal(kept.of("w", frozen), rank_shares(frozen.abs()))
     # Memory that is used again is not taken for what it was.
     other = kept.of("w", torch.randn(30, generator=generator))
     assert not torch.equal(other, first) and right()
