@@ -31,7 +31,10 @@ overrides: {lstm_neurons: 8, warmup_steps: 2, max_batch_s: 3.0}
 methods:
     - {name: lsp, per_language: True, budget: 0.5}
     - {name: fixed_pathways, masks_from: {method: lsp, sparsity: same}}
-    - {name: rigl, from_scratch: True, budget: 1.5}
+    - name: rigl
+      from_scratch: True
+      budget: 1.5
+      settings: {interval: 2}
 """
 
 

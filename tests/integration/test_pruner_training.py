@@ -79,7 +79,7 @@ def test_sparsity_rises_monotonically_and_masks_differ(toy):
 def test_equals_a_functional_reference(toy, accumulation):
     """Two languages per step: gradients of w * m[l], inactive entries held."""
     pruner = toy.make_pruner(
-        total_steps=100, interval=1000, heal=0.1, first_saliency=None
+        total_steps=100, interval=80, heal=0.1, first_saliency=None
     )
     brain = toy.make_brain(
         pruner=pruner,
@@ -406,7 +406,7 @@ def test_a_fit_batch_that_steps_by_itself_is_counted(toy):
 
 def test_validation_between_micro_batches_keeps_the_window(toy):
     """What evaluation enters takes no part in the next optimizer step."""
-    pruner = toy.make_pruner(total_steps=100, interval=1000)
+    pruner = toy.make_pruner(total_steps=100, interval=60)
     brain = toy.make_brain(pruner=pruner, grad_accumulation_factor=2)
     brain.init_optimizers()
     pruner.start()

@@ -173,7 +173,7 @@ def test_scripts_that_cannot_be_pruned(tmp_path, capsys, case):
 def test_named_brain_that_is_not_there(tmp_path, capsys):
     with pytest.raises(SystemExit, match="2"):
         run(tmp_path, "one_shot", "--brain", "Decoder")
-    assert "(fitted: Classifier)" in capsys.readouterr().err
+    assert "(about to be fitted: Classifier)" in capsys.readouterr().err
 
 
 def test_dense_checkpoints_are_not_taken_for_pruned_ones(tmp_path, capsys):
