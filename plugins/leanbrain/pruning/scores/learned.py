@@ -161,11 +161,11 @@ class LearnedScore:
         UserError
             If the shape has changed.
         """
-        values = self._ranks.of(name, weight)
-        if name in self._learned.get(pathway, {}):
-            values = values + self._find(pathway, name, weight)
-            values.clamp_(-_FARTHEST, _FARTHEST)
-        return values.exp()
+        ranks = self._ranks.of(name, weight)
+        if name not in self._learned.get(pathway, {}):
+            return ranks.exp()
+        scores = ranks + self._find(pathway, name, weight)
+        return scores.clamp_(-_FARTHEST, _FARTHEST).exp_()
 
     def reset(self, pathway: str | None = None) -> None:
         """Counts anew; what was learned stays unless all is to be forgotten.
