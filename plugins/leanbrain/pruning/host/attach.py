@@ -196,7 +196,7 @@ def _wrap_stages(pruner: AdaptivePruner, brain: sb.Brain) -> None:
         if stage == Stage.TEST and not pruner.frozen:
             logger.warning(
                 "The evaluated checkpoint is of step %d, before the masks "
-                "reached their final sparsity: choose among later ones.",
+                "were final: choose among later ones.",
                 pruner.step,
             )
         on_stage_start(stage, epoch)
@@ -209,7 +209,7 @@ def _wrap_stages(pruner: AdaptivePruner, brain: sb.Brain) -> None:
         if unfinished:
             logger.warning(
                 "Training ended at step %d of `total_steps` %d, before the "
-                "masks reached their final sparsity.",
+                "masks were final.",
                 pruner.step,
                 pruner.plan.total_steps,
             )
