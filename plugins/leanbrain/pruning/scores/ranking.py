@@ -1,4 +1,4 @@
-"""Ranks of a tensor's entries without a sort."""
+"""Ranks of magnitudes without a sort."""
 
 import torch
 from torch import Tensor
@@ -13,7 +13,7 @@ _BINS = 2 ** (31 - _SHIFT)
 
 @torch.no_grad()
 def rank_shares(values: Tensor) -> Tensor:
-    """Estimates which share of the entries is smaller, entry by entry.
+    """Estimates which share of magnitudes is smaller, entry by entry.
 
     The share of the bins below is exact; within a bin, all values of which
     are equal to 1 %, entries are placed by value. An order of magnitude
@@ -22,31 +22,33 @@ def rank_shares(values: Tensor) -> Tensor:
     Arguments
     ---------
     values : Tensor
-        Non-negative, floating point, any shape.
+        Floating point, any shape, of any signs.
 
     Returns
     -------
     Tensor
-        float32 in (0, 1), in the shape of `values`; rising with them, up to
-        rounding. Of N entries that are 1 % apart, the n-th smallest has a
-        share between (n - 1) / N and n / N.
+        float32 in (0, 1), in the shape of `values`; rising with their
+        magnitudes, up to rounding. Of N that are 1 % apart, the n-th smallest
+        has a share between (n - 1) / N and n / N.
 
     Example
     -------
     >>> rank_shares(torch.tensor([8.0, 0.5, 2.0, 1.0])).mul(4).int()
     tensor([3, 0, 2, 1], dtype=torch.int32)
     """
-    flat = values.detach().float().contiguous().view(-1)
-    if not flat.numel():
-        return torch.empty_like(values, dtype=torch.float32)
-    # Bits of floats >= 0, read as integers, are in the order of the floats.
-    # Minus zero is made zero.
-    bits = flat.add(0.0).view(torch.int32)
-    bins = (bits >> _SHIFT).long()
-    inside = torch.bincount(bins, minlength=_BINS).double().div_(flat.numel())
-    below = inside.cumsum(0).sub_(inside)
-    place = (bits & (2**_SHIFT - 1)).float().add_(0.5).mul_(2.0**-_SHIFT)
-    shares = place.mul_(inside.float()[bins]).add_(below.float()[bins])
+    # Bits of floats >= 0, read as integers, are in the order of the floats;
+    # those of minus zero are not.
+    flat = values.detach().float().abs().reshape(-1)
+    bits = flat.view(torch.int32)
+    bins = bits >> _SHIFT
+    inside = torch.bincount(bins, minlength=_BINS).double()
+    inside.div_(max(1, bits.numel()))
+    below = inside.cumsum(0).sub_(inside).float()
+    place = bits.bitwise_and_(2**_SHIFT - 1).float()
+    shares = place.add_(0.5).mul_(2.0**-_SHIFT)
+    # Selecting by 32-bit integers is several times as fast as indexing.
+    shares.mul_(inside.float().index_select(0, bins))
+    shares.add_(below.index_select(0, bins))
     shares.clamp_(min=2.0**-25, max=1.0 - 2.0**-24)
     return shares.view(values.shape)
 
@@ -82,15 +84,15 @@ class KeptRanks:
         Returns
         -------
         Tensor
-            `rank_shares` of its magnitudes; not to be written to.
+            `rank_shares`; not to be written to.
         """
         if weight.is_inference():  # counts no writes
-            return rank_shares(weight.abs())
+            return rank_shares(weight)
         held = self._kept.get(name)
         if held is not None and _is_same(held[0], weight):
             if held[1] == weight._version:
                 return held[2]
-        ranks = rank_shares(weight.detach().abs())
+        ranks = rank_shares(weight)
         self._kept[name] = weight.detach(), weight._version, ranks
         return ranks
 

@@ -231,8 +231,8 @@ def _bracket(samples: Sequence[Tensor], share: float) -> tuple[float, float]:
     rank = (1.0 - share) * size
     slack = _SIGMAS * math.sqrt(size * share * (1.0 - share)) + 1.0
     first, last = math.floor(rank - slack), math.ceil(rank + slack)
-    low = -math.inf if first < 1 else pooled.kthvalue(first).values.item()
-    high = math.inf if last > size else pooled.kthvalue(last).values.item()
+    low = -math.inf if first < 1 else _kth(pooled, first)
+    high = math.inf if last > size else _kth(pooled, last)
     return low, high
 
 
@@ -283,8 +283,16 @@ def _settle(values: Tensor, count: int) -> Tensor:
     # The k-th value counts from the smallest; half types are widened since
     # not every device ranks them.
     wide = values if values.dtype == torch.float64 else values.float()
-    threshold = wide.kthvalue(wide.numel() - count + 1).values
+    threshold = _kth(wide, wide.numel() - count + 1)
     torch.gt(wide, threshold, out=taken)
     equal = (wide == threshold).nonzero().view(-1)
     taken[equal[: count - count_true(taken)]] = True
     return taken
+
+
+def _kth(values: Tensor, k: int) -> float:
+    """Returns the k-th smallest of a vector, float32 or float64."""
+    if values.device.type == "cpu":
+        # Several times as fast as torch's search.
+        return float(np.partition(values.numpy(), k - 1)[k - 1])
+    return float(values.kthvalue(k).values)

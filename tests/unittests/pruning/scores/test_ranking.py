@@ -43,6 +43,7 @@ def test_close_to_an_exact_ranking(dtype):
     assert shares.dtype == torch.float32 and shares.is_contiguous()
     torch.testing.assert_close(shares, exact(values), rtol=0, atol=2e-3)
     assert torch.equal(rank_shares(values.t()), shares.t())
+    assert torch.equal(rank_shares(-values), shares)
 
 
 def test_values_well_apart_are_ranked_exactly():
