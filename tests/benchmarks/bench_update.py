@@ -166,7 +166,7 @@ def main() -> int:
         "--steps",
         type=int,
         nargs="+",
-        default=[1260, 2700, 10000, 50000],
+        default=[1260, 2700, 12000, 50000],
         help="lengths of runs",
     )
     parser.add_argument("--frames", type=int, default=750, help="of a batch")
