@@ -29,6 +29,7 @@ start:
     max_batch_s: 3.0
 overrides: {lstm_neurons: 8, warmup_steps: 2, max_batch_s: 3.0}
 methods:
+    - {name: dense, method: none, sparsities: [0.0]}
     - {name: lsp, per_language: True, budget: 0.5}
     - {name: fixed_pathways, masks_from: {method: lsp, sparsity: same}}
     - name: rigl
@@ -82,10 +83,22 @@ def compare(repo_root, corpus, tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_a_suite_is_trained_kept_and_reported(compare, tmp_path):
-    done, results = compare("--keep", str(tmp_path))
+def test_dense_models_alone_are_kept_without_a_report(compare, tmp_path):
+    words = ["--keep", str(tmp_path), "--results_folder", str(tmp_path / "x")]
+    done, _ = compare("--methods", "dense", *words)
     assert done.returncode == 0, done.stderr[-2000:]
-    assert "4 of 4 rows" in done.stdout, done.stdout
+    assert "report: none yet" in done.stdout
+    rows = read_kept(tmp_path / "compare_tiny.json").rows
+    assert [row["method"] for row in rows] == ["start", "dense"]
+    assert not (tmp_path / "x" / "report.html").exists()
+
+
+@pytest.mark.slow
+def test_a_suite_is_trained_kept_and_reported(compare, tmp_path):
+    methods = ["--methods", "lsp", "fixed_pathways", "rigl"]
+    done, results = compare("--keep", str(tmp_path), *methods)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "4 of 5 rows" in done.stdout, done.stdout
     kept = read_kept(tmp_path / "compare_tiny.json")
     assert kept == read_kept(results / "compare_tiny.json")
     rows = {row["method"]: row for row in kept.rows}
@@ -108,7 +121,7 @@ def test_a_suite_is_trained_kept_and_reported(compare, tmp_path):
     }
     assert (results / "report.html").stat().st_size > 10_000
     # Once more: nothing is trained again, and a dry run says so.
-    done, _ = compare("--dry_run")
+    done, _ = compare("--dry_run", *methods)
     assert "All 5 trials are recorded already." in done.stdout
     shutil.rmtree(results / "trials")
 
@@ -128,7 +141,8 @@ def test_seeds_of_earlier_calls_stay_in_the_report(
 
     monkeypatch.setattr(module, "seeds_in", lambda root: [1, 4])
     monkeypatch.setattr(module, "make_plan", make_plan)
-    monkeypatch.setattr(module, "collect", lambda *_: SimpleNamespace(rows=[]))
+    rows = SimpleNamespace(rows=[{"seed": 4, "sparsity": 0.6}])
+    monkeypatch.setattr(module, "collect", lambda *_: rows)
     for name in ("write_report", "write_kept"):
         monkeypatch.setattr(module, name, lambda *_: tmp_path)
     (tmp_path / "tiny.yaml").write_text(SUITE)
@@ -153,5 +167,8 @@ def test_kept_results_outlive_an_empty_folder(compare, tmp_path):
 def test_a_method_that_is_not_there_is_named(compare):
     done, _ = compare("--methods", "lip")
     assert done.returncode == 2, done.stderr[-2000:]
-    assert "`method` must be one of lsp, fixed_pathways, rigl" in done.stderr
+    assert (
+        "`method` must be one of dense, lsp, fixed_pathways, rigl"
+        in done.stderr
+    )
     assert "Traceback" not in done.stderr

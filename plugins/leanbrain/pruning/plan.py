@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 
 from leanbrain.checks import (
@@ -12,6 +13,8 @@ from leanbrain.checks import (
 )
 
 __all__ = ["PruningPlan"]
+
+logger = logging.getLogger(__name__)
 
 
 class PruningPlan:
@@ -72,6 +75,7 @@ class PruningPlan:
         steps = self.round_length * self.rounds
         self.begin_step = round(begin * steps)
         self.end_step = max(self.begin_step + 1, round((1 - heal) * steps))
+        self.schedules = False  # whether a learning-rate schedule asked for it
 
     def progress(self, step: int) -> float:
         """Share of the pruning phase that is done after ``step`` steps."""
@@ -88,11 +92,22 @@ class PruningPlan:
         With one round the step itself. With more, each round runs through
         the whole schedule, so much the faster.
         """
+        self.schedules = True
         if self.rounds == 1:
             return step
         done = min(step // self.round_length, self.rounds - 1)
         within = (step - done * self.round_length) * self.rounds
         return min(within, self.total_steps)
+
+    def warn_of_one_schedule(self) -> None:
+        """Says so if the learning rate will not begin anew with each round."""
+        if not self.schedules:
+            logger.warning(
+                "The run has %d rounds, but its learning-rate schedule runs "
+                "once through all of them: let the training script set it to "
+                "`pruner.plan.schedule_step(step)`.",
+                self.rounds,
+            )
 
     def check_fits(
         self,

@@ -252,6 +252,8 @@ class AdaptivePruner(PathwayTraining):
             return
         self.step += 1
         self._remember()
+        if self.step == 2 and self.plan.rounds > 1:
+            self.plan.warn_of_one_schedule()
         if not self.started:
             self.start()
         if not self.started or self.frozen:

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from leanbrain.checks import UserError
 from leanbrain.masking.maskset import MaskSet
 from leanbrain.masking.packing import count_bits, unpack
 from leanbrain.masking.switch import PathwaySwitch
@@ -39,12 +40,18 @@ class MaskSelector:
     allocation : callable
         (saliency, sparsity) -> keep-count per parameter. One that has a
         parameter `growth` is given `growth`, the scores of what is not active
-        (active entries at -1; None if nothing grows), `active`, the counts
-        at present (None for first masks), and `progress` too.
+        (active entries at -1, unseen parameters left out; None if nothing
+        grows), `active`, the counts at present (None for first masks), and
+        `progress` too.
     train_dormant : bool
         Whether masked weights learn: then they compete in the allocation.
     initial : callable or None
         (pathway, targets) -> its first masks, in place of a score.
+
+    Raises
+    ------
+    UserError
+        If the allocation compares scores that do not compare.
     """
 
     def __init__(
@@ -65,6 +72,26 @@ class MaskSelector:
         self.train_dormant = train_dormant
         self.initial = initial
         self._told_growth = _has_parameter(allocation, "growth")
+        if getattr(scores.saliency, "within_tensors", False):
+            self._check_allocation()
+
+    def _check_allocation(self) -> None:
+        """Refuses one that compares scores which rank each tensor by itself."""
+        kind = type(self.scores.saliency).__name__
+
+        def compute(name: str) -> torch.Tensor:
+            raise UserError(
+                "`allocation` must not compare the scores of parameters where "
+                f"the saliency is a {kind}, which ranks each by itself "
+                "(per_layer, erk and per_group do not), got one that asks for "
+                f"those of {name}."
+            )
+
+        told: dict[str, Any] = {}
+        if self._told_growth:
+            counts = {t.name: t.parameter.numel() for t in self.targets}
+            told = {"growth": None, "active": counts, "progress": 0.0}
+        self.allocation(LazyScores(self.targets, compute), 0.0, **told)
 
     def renew(
         self,
@@ -142,7 +169,7 @@ class MaskSelector:
         grows = rule is self.update and self.scores.growth is not None
         told: dict[str, Any] = {}
         if self._told_growth:
-            fresh = self._scores(self.scores.growth, pathway, False)
+            fresh = self._scores(self.scores.growth, pathway, False, seen=True)
             told = {
                 "growth": fresh if grows else None,
                 "active": None if first else self._active(pathway),
@@ -168,13 +195,24 @@ class MaskSelector:
                 )
 
     def _scores(
-        self, score: Any, pathway: str, active: bool | None = None
+        self,
+        score: Any,
+        pathway: str,
+        active: bool | None = None,
+        seen: bool = False,
     ) -> LazyScores:
         """A pathway's scores; dense weights are what they are of.
 
         With `active` only entries that are active (True) or are not (False)
-        keep their score, the others are at -1.
+        keep their score, the others are at -1. With `seen`, parameters whose
+        gradients the score needs and did not see are left out: magnitudes in
+        their place would not compare with the others' scores.
         """
+        targets = [
+            target
+            for target in self.targets
+            if not seen or self.scores.informed_of(score, pathway, target.name)
+        ]
 
         def compute(name: str) -> torch.Tensor:
             theta = self.switch.dense(name)
@@ -187,7 +225,7 @@ class MaskSelector:
                 hidden.logical_not_()
             return value.masked_fill(hidden, -1.0)
 
-        return LazyScores(self.targets, compute)
+        return LazyScores(targets, compute)
 
     def _active(self, pathway: str) -> dict[str, int]:
         """How many weights of each parameter a pathway keeps now."""

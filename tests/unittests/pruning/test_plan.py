@@ -48,6 +48,15 @@ def test_every_round_runs_through_the_whole_schedule():
     assert steps == [0, 3, 6, 9] * 3
 
 
+@pytest.mark.parametrize("asks", [False, True])
+def test_a_schedule_that_never_begins_anew_is_told(asks, caplog):
+    plan = PruningPlan(linear, 12, heal=0.0, rounds=4)
+    if asks:
+        plan.schedule_step(0)
+    plan.warn_of_one_schedule()
+    assert ("schedule runs once" in caplog.text) != asks
+
+
 def test_steps_that_rounds_leave_over_are_trained_at_the_end():
     """Neither a round of their own nor a learning rate below zero."""
     plan = PruningPlan(linear, 14, heal=0.0, rounds=3)

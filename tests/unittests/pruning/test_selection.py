@@ -7,6 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from leanbrain.checks import UserError
 from leanbrain.masking.maskset import MaskSet
 from leanbrain.masking.switch import PathwaySwitch
 from leanbrain.masking.targets import Target
@@ -21,9 +22,15 @@ from leanbrain.pruning.allocation.shares import (
 from leanbrain.pruning.schedules import cubic
 from leanbrain.pruning.scores.basic import Magnitude, gradient
 from leanbrain.pruning.scores.gathering import Gathering
+from leanbrain.pruning.scores.learned import LearnedScore
 from leanbrain.pruning.scores.tracking import TrackedScore
 from leanbrain.pruning.selection import MaskSelector
-from leanbrain.pruning.updates.rules import drop_and_grow, prune_only, reselect
+from leanbrain.pruning.updates.rules import (
+    drop_and_grow,
+    prune_only,
+    replace_dropped,
+    reselect,
+)
 
 STEPS = 40
 
@@ -79,6 +86,35 @@ def test_pruning_alone_never_asks_for_more_than_there_is(allocation, sizes):
         assert masks.count("all") == wanted
     selector.adapt("all", schedule(1.0), 1.0, final=True)
     assert masks.count("all") == keep_total(sum(sizes), 0.6)
+
+
+def test_a_parameter_whose_gradient_was_not_seen_keeps_its_density():
+    """Its magnitudes would count as gradients, and large ones at that."""
+    growth = TrackedScore(gradient, decay=0.0)
+    selector, masks = make_selector(
+        [40, 40], by_gradient, replace_dropped, None, growth
+    )
+    selector.first("all", 0.5)
+    before = {name: masks.count("all", [name]) for name in masks.shapes}
+    weight = selector.targets[0].parameter.detach()
+    growth.observe("all", "w0", weight, torch.full_like(weight, 1e-6))
+    selector.adapt("all", 0.5, 0.0)
+    assert {n: masks.count("all", [n]) for n in masks.shapes} == before
+
+
+@pytest.mark.parametrize("allocation", [global_, partial(global_), first_then])
+def test_scores_that_do_not_compare_are_not_compared(allocation):
+    with pytest.raises(UserError, match="LearnedScore, .*those of w0"):
+        make_selector([20, 8], allocation, saliency=LearnedScore())
+
+
+@pytest.mark.parametrize("allocation", [erk, by_gradient])
+def test_other_allocations_take_learned_scores(allocation):
+    selector, masks = make_selector(
+        [20, 8], allocation, reselect, LearnedScore()
+    )
+    selector.first("all", 0.5)
+    assert masks.count("all") == 14
 
 
 def test_the_last_selection_is_from_all_weights_where_the_rule_is():

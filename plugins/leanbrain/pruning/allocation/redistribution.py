@@ -41,8 +41,9 @@ def by_gradient(
     sparsity : float
         Removed share of all weights together, in [0, 1).
     growth : Mapping[str, Tensor] | None
-        What is worth growing, with negative scores for active weights. None
-        scales the active counts, which keeps the proportions.
+        What is worth growing, with negative scores for active weights. A
+        tensor that it lacks, since no gradient of it was seen, takes no part:
+        its count is scaled with the total. None scales all counts.
     active : Mapping[str, int] | None
         How many weights each tensor keeps now; None before the first masks,
         whose counts are those of `first`.
@@ -86,17 +87,21 @@ def by_gradient(
     sizes = {name: s.numel() for name, s in shapes_of(saliency).items()}
     now = _fitting(active, sizes)
     total, least = bounds(sizes, sparsity, min_keep)
-    low = list(least.values())
-    if growth is None:
-        return _scaled(sizes, now, total, low)
+    counts = _scaled(sizes, now, total, list(least.values()))
+    seen = {n: size for n, size in sizes.items() if growth and n in growth}
+    if not seen or growth is None:
+        return counts
+    now = [active[name] for name in seen]
+    low = [least[name] for name in seen]
+    total = sum(counts[name] for name in seen)
     share = drop_fraction * cos_decay(progress)
     stay = [
         max(count - round(share * count), lowest)
         for count, lowest in zip(now, low, strict=True)
     ]
     if sum(stay) >= total:
-        return _scaled(sizes, stay, total, low)
-    return _grown(sizes, now, stay, total, growth)
+        return counts | _scaled(seen, stay, total, low)
+    return counts | _grown(seen, now, stay, total, growth)
 
 
 def first_then(

@@ -70,7 +70,8 @@ def merged(kept: Kept, folder: str | os.PathLike[str]) -> Kept:
     For suites that are run in parts on several machines. A dense start is
     another model on another kind of machine, so a row joins only if it begins
     with random weights, or if both results have the same start for its seed.
-    The suite must be the same but for its methods, seeds and sparsities.
+    The suite must be the same but for its methods, seeds and sparsities; what
+    it says of a method that both have, too.
 
     Arguments
     ---------
@@ -88,14 +89,15 @@ def merged(kept: Kept, folder: str | os.PathLike[str]) -> Kept:
     Raises
     ------
     UserError
-        If the test utterances or the budgets differ, a row has another start,
-        or if what is there cannot be read.
+        If the test utterances, the budgets or a method's settings differ, a
+        row has another start, or if what is there cannot be read.
     """
     path = Path(folder) / f"compare_{kept.name}.json"
     if not _is_there(path):
         return kept
     old = read_kept(path)
     _check_budget(old.suite, kept.suite)
+    _check_methods(old.suite, kept.suite)
     for part in ("ids", "characters"):
         parts = [x.utterances.get(part, {}) for x in (old, kept)]
         _check_speech(path, *parts)
@@ -155,6 +157,28 @@ def _check_budget(old: str, new: str) -> None:
                 "Results that are merged must be of suites with the same "
                 f"`{name}`, got {now.get(name)} beside {before.get(name)}."
             )
+
+
+def _check_methods(old: str, new: str) -> None:
+    """Refuses rows of one name that two suites make in different ways."""
+    before, now = (_settings(text) for text in (old, new))
+    for name in before.keys() & now.keys():
+        if before[name] != now[name]:
+            raise UserError(
+                "Results that are merged must be of methods with the same "
+                f"settings, got {now[name]} for {name} beside {before[name]}."
+            )
+
+
+def _settings(text: str) -> dict[str, dict[str, Any]]:
+    """What a suite says of each method but for the sparsities."""
+    methods = yaml.safe_load(text)["methods"]
+    return {
+        x["name"]: {
+            k: v for k, v in x.items() if k not in ("name", "sparsities")
+        }
+        for x in methods
+    }
 
 
 def _fixed_part(text: str) -> dict[str, Any]:

@@ -20,6 +20,8 @@ class Gathering:
     ``state_dict`` and ``load_state_dict``. One whose ``wants_gradient`` is
     True is shown every dense gradient of the turn and has ``observe``,
     ``knows``, ``seen``, ``reduce`` and ``reset`` as well, as `TrackedScore`.
+    One whose ``within_tensors`` is True ranks the entries of a tensor, and says
+    nothing of those of others.
 
     Arguments
     ---------
@@ -109,14 +111,20 @@ class Gathering:
         return any(self.saliency.knows(pathway, name) for name in names)
 
     @staticmethod
-    def usable(score: Any, pathway: str, name: str) -> Any:
-        """A gradient score that saw nothing of a weight gives way to magnitude.
+    def informed_of(score: Any, pathway: str, name: str) -> bool:
+        """Whether a score has all that it needs of a parameter.
 
         Layer drop and branches of a single language leave gradients out.
         """
-        if _wants_gradient(score) and not score.knows(pathway, name):
-            return Magnitude()
-        return score
+        return not _wants_gradient(score) or score.knows(pathway, name)
+
+    def usable(self, score: Any, pathway: str, name: str) -> Any:
+        """A gradient score that saw nothing of a weight gives way to magnitude.
+
+        Of one parameter alone: magnitudes do not compare with other scores.
+        """
+        known = self.informed_of(score, pathway, name)
+        return score if known else Magnitude()
 
     def observe(
         self,

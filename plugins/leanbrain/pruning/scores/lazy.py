@@ -31,7 +31,12 @@ class LazyScores(Mapping[str, Tensor]):
         self._compute = compute
 
     def __getitem__(self, name: str) -> Tensor:
+        if name not in self.shapes:
+            raise KeyError(name)
         return self._compute(name)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.shapes  # rather than by computing it
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.shapes)

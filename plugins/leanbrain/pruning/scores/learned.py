@@ -42,8 +42,8 @@ class LearnedScore:
     large weight, whose dL/da is large as well, does not follow the noise of
     single batches further than a small one. What a run moves depends on the
     number of micro-batches: give `lr` by its length, see `wandering_rate`.
-    Scores of different layers say nothing of each other: use an allocation
-    that does not compare them.
+    Scores of different layers say nothing of each other: an allocation that
+    compares them is refused.
 
     Three float32 numbers per weight and pathway are kept, in checkpoints as
     well, until the masks freeze; one more per weight during an update.
@@ -82,6 +82,7 @@ class LearnedScore:
     """
 
     wants_gradient = True
+    within_tensors = True  # scores of one say nothing of those of another
 
     def __init__(
         self,

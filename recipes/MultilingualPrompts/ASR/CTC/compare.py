@@ -125,7 +125,8 @@ def report(options, suite, site):
     cells = make_plan(suite, site, Choice(seeds=seeds))
     text = Path(options.suite).read_text(encoding="utf-8")
     kept = collect(suite, text, cells, site.root)
-    page = write_report(kept, site.root)
+    if not kept.rows:
+        raise UserError(f"A report needs results, got 0 rows in {site.root}.")
     path = write_kept(kept, site.root)
     if options.merge:
         kept = merged(kept, options.keep)
@@ -134,7 +135,10 @@ def report(options, suite, site):
     ran = {x["seed"] for x in kept.rows}
     wanted = [x for x in cells if x.seed in asked or x.seed in ran]
     print(f"{len(kept.rows)} of {len(wanted)} rows: {path}")
-    print(f"report: {page}")
+    if any(x["sparsity"] for x in kept.rows):
+        print(f"report: {write_report(kept, site.root)}")
+    else:
+        print("report: none yet, it compares sparse models")
 
 
 def main(arguments):

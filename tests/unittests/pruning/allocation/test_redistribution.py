@@ -141,6 +141,21 @@ def test_density_goes_where_gradients_are_large():
     }
 
 
+def test_a_tensor_without_gradients_keeps_its_share():
+    growth = {"a": torch.rand(1000), "b": 1.0 + torch.rand(1000)}
+    for scores in growth.values():
+        scores[:200] = -1.0
+    shapes = {**growth, "c": torch.ones(1000)}
+    active = {"a": 200, "b": 200, "c": 200}
+    options = {"growth": growth, "active": active}
+    assert by_gradient(shapes, 0.8, **options) == {"a": 140, "b": 260, "c": 200}
+    # As the total falls, so does its count; with it alone nothing moves.
+    fewer = by_gradient(shapes, 0.9, **options)
+    assert sum(fewer.values()) == 300 and fewer["c"] == 100
+    alone = by_gradient(shapes, 0.8, growth={}, active=active)
+    assert alone == active
+
+
 def test_a_steep_schedule_prunes_in_proportion():
     growth = {"a": torch.rand(100), "b": torch.rand(100)}
     active = {"a": 80, "b": 40}

@@ -162,6 +162,18 @@ def test_rows_of_another_budget_are_not_merged(kept, tmp_path):
         merged(replace(with_starts(kept, ERRORS), suite=suite), tmp_path)
 
 
+def test_rows_of_a_method_with_other_settings_are_not_merged(kept, tmp_path):
+    whole = with_starts(kept, ERRORS)
+    keep(whole, tmp_path)
+    fewer = kept.suite.replace("{name: imp}", "{name: imp, sparsities: [0.8]}")
+    merged(replace(whole, suite=fewer), tmp_path)
+    more = kept.suite.replace(
+        "{name: imp}", "{name: imp, settings: {rounds: 9}}"
+    )
+    with pytest.raises(UserError, match=r"got .*rounds.* for imp beside {}\."):
+        merged(replace(whole, suite=more), tmp_path)
+
+
 def test_masks_that_are_replaced_take_with_them_what_starts_from_them(
     kept, tmp_path
 ):
