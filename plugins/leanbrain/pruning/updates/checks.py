@@ -6,7 +6,6 @@ import torch
 from torch import Tensor
 
 from leanbrain.checks import UserError, check_int
-from leanbrain.pruning.updates.topk import check_rankable
 
 __all__ = ["check_growth", "check_keep", "rehearse"]
 
@@ -26,13 +25,12 @@ def check_keep(mask: Tensor, saliency: Tensor, keep: int) -> int:
 
 
 def _check_scores(name: str, scores: Tensor, mask: Tensor) -> None:
-    """Checks that scores fit a mask and can be ranked."""
+    """Checks that scores fit a mask; that they rank, `top_mask` does."""
     if scores.shape != mask.shape:
         raise UserError(
             f"`{name}` must be in the shape of the mask, {tuple(mask.shape)}; "
             f"got {tuple(scores.shape)}."
         )
-    check_rankable(name, scores)
 
 
 def check_growth(update: str, growth: Tensor | None, mask: Tensor) -> Tensor:

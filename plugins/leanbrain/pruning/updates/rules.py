@@ -70,7 +70,7 @@ def prune_only(
             "`keep` must be at most the number of active weights "
             f"({active}), since prune_only can only shrink a mask; got {keep}."
         )
-    return top_mask(saliency, keep, among=mask)
+    return top_mask(saliency, keep, mask, "saliency")
 
 
 def reselect(
@@ -125,7 +125,7 @@ def reselect(
     keep = check_keep(mask, saliency, keep)
     if favour > 1.0:
         saliency = saliency * mask.float().mul_(favour - 1.0).add_(1.0)
-    return top_mask(saliency, keep)
+    return top_mask(saliency, keep, name="saliency")
 
 
 def drop_and_grow(
@@ -193,8 +193,8 @@ def drop_and_grow(
     wanted = round(drop_fraction * cos_decay(progress) * keep)
     grown = min(wanted, mask.numel() - active)
     survivors = min(keep - grown, active)
-    result = top_mask(saliency, survivors, among=mask)
-    result |= top_mask(growth, keep - survivors, among=~mask)
+    result = top_mask(saliency, survivors, mask, "saliency")
+    result |= top_mask(growth, keep - survivors, ~mask, "growth")
     return result
 
 
@@ -261,8 +261,8 @@ def replace_dropped(
     grown = max(keep - (active - dropped), 0)
     # Where all the others are grown, fewer are dropped.
     grown = min(grown, mask.numel() - active)
-    result = top_mask(saliency, keep - grown, among=mask)
-    result |= top_mask(growth, grown, among=~mask)
+    result = top_mask(saliency, keep - grown, mask, "saliency")
+    result |= top_mask(growth, grown, ~mask, "growth")
     return result
 
 

@@ -19,14 +19,18 @@ __all__ = ["check_rankable", "count_true", "top_counts", "top_mask"]
 
 # Below this many entries, ranking all of them is the fastest way.
 _SMALL = 4096
-# Half width of the bracket in standard deviations of the sampled rank: wide
-# enough to miss the cut about once in four hundred calls, which costs less than
-# ranking what a wider one holds in all of them.
+# Half width of the bracket in standard deviations of the sampled rank: to miss
+# the cut once in 400 calls costs less than a wider one in all of them.
 _SIGMAS = 3.0
 _GOLDEN = 0.6180339887498949
 
 
-def top_mask(score: Tensor, keep: int, among: Tensor | None = None) -> Tensor:
+def top_mask(
+    score: Tensor,
+    keep: int,
+    among: Tensor | None = None,
+    name: str = "score",
+) -> Tensor:
     """Marks the largest entries of a tensor, exactly as many as asked for.
 
     Arguments
@@ -37,6 +41,8 @@ def top_mask(score: Tensor, keep: int, among: Tensor | None = None) -> Tensor:
         How many entries to mark.
     among : Tensor | None
         Candidates, bool, in the shape of `score`; None takes all entries.
+    name : str
+        What the scores are called in a message.
 
     Returns
     -------
@@ -57,7 +63,7 @@ def top_mask(score: Tensor, keep: int, among: Tensor | None = None) -> Tensor:
     >>> top_mask(torch.ones(4), 2)
     tensor([ True,  True, False, False])
     """
-    check_rankable("score", score)
+    check_rankable(name, score)
     pool = None
     available = score.numel()
     if among is not None:
@@ -75,14 +81,12 @@ def top_mask(score: Tensor, keep: int, among: Tensor | None = None) -> Tensor:
             "`keep` must be at most the number of candidates "
             f"({available}), got {keep}."
         )
+    flat = score.detach().reshape(-1)
     if keep == 0:
         return torch.zeros_like(score, dtype=torch.bool)
-    flat = score.detach().reshape(-1)
     if keep == available:
-        whole = (
-            torch.ones_like(flat, dtype=torch.bool) if pool is None else pool
-        )
-        return whole.clone().view(score.shape)
+        whole = torch.ones_like(flat, dtype=torch.bool)
+        return (whole if pool is None else pool.clone()).view(score.shape)
     low, high = _bracket([_sample(flat, pool)], keep / available)
     above, near = _split(flat, pool, low, high)
     missing = keep - count_true(above)
@@ -294,6 +298,5 @@ def _settle(values: Tensor, count: int) -> Tensor:
 def _kth(values: Tensor, k: int) -> float:
     """Returns the k-th smallest of a vector, float32 or float64."""
     if values.device.type == "cpu":
-        # Several times as fast as torch's search.
         return float(np.partition(values.numpy(), k - 1)[k - 1])
-    return float(values.kthvalue(k).values)
+    return float(values.kthvalue(k).values)  # several times as slow on a CPU
