@@ -11,8 +11,9 @@ from torch import Tensor
 
 from leanbrain.checks import UserError, check_fraction
 from leanbrain.pruning.schedules import clamp_progress
+from leanbrain.pruning.updates.booleans import count_true
 from leanbrain.pruning.updates.checks import check_growth, check_keep
-from leanbrain.pruning.updates.topk import count_true, top_mask
+from leanbrain.pruning.updates.topk import top_mask
 
 __all__ = [
     "cos_decay",

@@ -1,28 +1,20 @@
 """Exact selection of the largest entries, much faster than a sort.
 
-The cut between kept and removed entries is first located roughly on a small
-sample; only the few entries near it are ranked exactly (Floyd and Rivest,
-"Expected time bounds for selection", CACM 1975). The result never depends on
-the sample: where the sample misleads, everything is ranked.
+The result never depends on the sample that `brackets` begins with: where it
+misleads, everything is ranked.
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from leanbrain.checks import UserError, check_int
+from leanbrain.pruning.updates.booleans import count_true
+from leanbrain.pruning.updates.brackets import bracket, sample, settle, split
 
-__all__ = ["check_rankable", "count_true", "top_counts", "top_mask"]
-
-# Below this many entries, ranking all of them is the fastest way.
-_SMALL = 4096
-# Half width of the bracket in standard deviations of the sampled rank: to miss
-# the cut once in 400 calls costs less than a wider one in all of them.
-_SIGMAS = 3.0
-_GOLDEN = 0.6180339887498949
+__all__ = ["check_rankable", "top_counts", "top_mask"]
 
 
 def top_mask(
@@ -63,7 +55,7 @@ def top_mask(
     >>> top_mask(torch.ones(4), 2)
     tensor([ True,  True, False, False])
     """
-    check_rankable(name, score)
+    _check_floating(name, score)
     pool = None
     available = score.numel()
     if among is not None:
@@ -82,18 +74,18 @@ def top_mask(
             f"({available}), got {keep}."
         )
     flat = score.detach().reshape(-1)
-    if keep == 0:
-        return torch.zeros_like(score, dtype=torch.bool)
-    if keep == available:
-        whole = torch.ones_like(flat, dtype=torch.bool)
-        return (whole if pool is None else pool.clone()).view(score.shape)
-    low, high = _bracket([_sample(flat, pool)], keep / available)
-    above, near = _split(flat, pool, low, high)
+    if keep in (0, available):
+        check_rankable(name, score)
+        chosen = torch.full_like(flat, keep > 0, dtype=torch.bool)
+        return (chosen if pool is None else chosen & pool).view(score.shape)
+    cut = bracket([sample(flat, pool)], keep / available)
+    above, near, values = _around(name, flat, pool, cut)
     missing = keep - count_true(above)
     if not 0 <= missing <= near.numel():
-        above, near = _split(flat, pool, -math.inf, math.inf)
+        cut = -math.inf, math.inf
+        above, near, values = _around(name, flat, pool, cut)
         missing = keep
-    above.scatter_(0, near, _settle(flat.index_select(0, near), missing))
+    above.scatter_(0, near, settle(values, missing))
     return above.view(score.shape)
 
 
@@ -141,16 +133,16 @@ def top_counts(
     for name in names:
         score = scores[name]
         check_rankable(f"score of {name}", score)
-        samples.append(_sample(score.detach().reshape(-1), None, available))
+        samples.append(sample(score.detach().reshape(-1), None, available))
     if keep == 0:
         return dict.fromkeys(names, 0)
-    low, high = _bracket(samples, keep / available)
+    low, high = bracket(samples, keep / available)
     counts, near = _gather(scores, names, low, high)
     missing = keep - sum(counts)
     if not 0 <= missing <= sum(part.numel() for part in near):
         counts, near = _gather(scores, names, -math.inf, math.inf)
         missing = keep
-    taken = _settle(torch.cat(near), missing)
+    taken = settle(torch.cat(near), missing)
     parts = taken.split([part.numel() for part in near])
     return {
         name: count + count_true(part)
@@ -177,10 +169,7 @@ def check_rankable(name: str, score: Tensor) -> None:
     -------
     >>> check_rankable("saliency", torch.tensor([0.5, float("inf")]))
     """
-    if not score.is_floating_point():
-        raise UserError(
-            f"`{name}` must be a floating-point tensor, got {score.dtype}."
-        )
+    _check_floating(name, score)
     # One cheap pass: a sum without NaN has no NaN among its terms. The
     # reverse is not true (inf - inf), hence the second look.
     if bool(score.sum().isnan()) and bool(score.isnan().any()):
@@ -188,78 +177,27 @@ def check_rankable(name: str, score: Tensor) -> None:
         raise UserError(f"`{name}` must be free of NaN, got {count} of them.")
 
 
-def count_true(mask: Tensor) -> int:
-    """Counts the True entries of a mask.
-
-    Arguments
-    ---------
-    mask : Tensor
-        Bool tensor of any shape.
-
-    Returns
-    -------
-    int
-        How many entries are True.
-
-    Example
-    -------
-    >>> count_true(torch.tensor([True, False, True]))
-    2
-    """
-    if mask.device.type == "cpu":
-        # Several times as fast as a torch sum, which widens to int64.
-        return int(np.count_nonzero(mask.numpy()))
-    return int(mask.sum())
+def _check_floating(name: str, score: Tensor) -> None:
+    """Refuses scores that are whole numbers or bools."""
+    if not score.is_floating_point():
+        raise UserError(
+            f"`{name}` must be a floating-point tensor, got {score.dtype}."
+        )
 
 
-def _sample(flat: Tensor, pool: Tensor | None, total: int = 0) -> Tensor:
-    """Takes an even sample of the candidates; it may be empty."""
-    count = flat.numel()
-    total = max(total, count)
-    if total <= _SMALL:
-        return flat[:0]
-    size = math.ceil(count * total ** (-1.0 / 3.0))
-    # Steps by the golden ratio: even, repeatable and, unlike a fixed stride,
-    # never in step with the rows of a matrix.
-    places = torch.arange(size, dtype=torch.float64, device=flat.device)
-    index = places.mul_(_GOLDEN).frac_().mul_(count).long()
-    picked = flat[index]
-    return picked if pool is None else picked[pool[index]]
-
-
-def _bracket(samples: Sequence[Tensor], share: float) -> tuple[float, float]:
-    """Bounds the score above which a share of the entries lies."""
-    pooled = torch.cat([part.reshape(-1) for part in samples]).float()
-    size = pooled.numel()
-    if size == 0:
-        return -math.inf, math.inf
-    rank = (1.0 - share) * size
-    slack = _SIGMAS * math.sqrt(size * share * (1.0 - share)) + 1.0
-    first, last = math.floor(rank - slack), math.ceil(rank + slack)
-    low = -math.inf if first < 1 else _kth(pooled, first)
-    high = math.inf if last > size else _kth(pooled, last)
-    return low, high
-
-
-def _split(
-    flat: Tensor, pool: Tensor | None, low: float, high: float
-) -> tuple[Tensor, Tensor]:
-    """Finds the candidates above a bracket (mask) and inside it (indices)."""
-    on_cpu = flat.device.type == "cpu"
-    if on_cpu and flat.dtype in (torch.float32, torch.float64):
-        # Same comparisons as below; NumPy's are several times as fast.
-        values = flat.numpy()
-        above = torch.from_numpy(np.greater(values, high))
-        near = torch.from_numpy(np.greater_equal(values, low))
-    else:
-        above, near = flat > high, flat >= low
+def _around(
+    name: str, flat: Tensor, pool: Tensor | None, cut: tuple[float, float]
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Candidates above a bracket (mask) and inside it (indices, scores)."""
+    above, near = split(flat, *cut)
+    values = flat.index_select(0, near)
+    if bool(values.sum().isnan()):  # inf - inf as well, which is none
+        check_rankable(name, flat)
     if pool is not None:
         above &= pool
-        near &= pool
-    near ^= above
-    if on_cpu:
-        return above, torch.from_numpy(np.flatnonzero(near.numpy()))
-    return above, near.nonzero().view(-1)
+        inside = pool.index_select(0, near)
+        near, values = near[inside], values[inside]
+    return above, near, values
 
 
 def _gather(
@@ -269,34 +207,7 @@ def _gather(
     counts, gathered = [], []
     for name in names:
         flat = scores[name].detach().reshape(-1)
-        above, near = _split(flat, None, low, high)
+        above, near = split(flat, low, high)
         counts.append(count_true(above))
         gathered.append(flat.index_select(0, near))
     return counts, gathered
-
-
-def _settle(values: Tensor, count: int) -> Tensor:
-    """Marks exactly the `count` largest values, the first ones of equals."""
-    taken = torch.zeros_like(values, dtype=torch.bool)
-    if count == 0:
-        return taken
-    lowest, highest = torch.aminmax(values)
-    if bool(lowest == highest):
-        # Masses of equal scores, zeros for one, are where a search is slow.
-        taken[:count] = True
-        return taken
-    # The k-th value counts from the smallest; half types are widened since
-    # not every device ranks them.
-    wide = values if values.dtype == torch.float64 else values.float()
-    threshold = _kth(wide, wide.numel() - count + 1)
-    torch.gt(wide, threshold, out=taken)
-    equal = (wide == threshold).nonzero().view(-1)
-    taken[equal[: count - count_true(taken)]] = True
-    return taken
-
-
-def _kth(values: Tensor, k: int) -> float:
-    """Returns the k-th smallest of a vector, float32 or float64."""
-    if values.device.type == "cpu":
-        return float(np.partition(values.numpy(), k - 1)[k - 1])
-    return float(values.kthvalue(k).values)  # several times as slow on a CPU

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from leanbrain.checks import UserError
-from leanbrain.pruning.updates import topk
-from leanbrain.pruning.updates.topk import count_true, top_counts, top_mask
+from leanbrain.pruning.updates import brackets, topk
+from leanbrain.pruning.updates.topk import top_counts, top_mask
 
 # Few distinct values: ties everywhere.
 values = st.sampled_from([-math.inf, -1.5, 0.0, 1e-30, 0.5, 2.0, math.inf])
@@ -35,7 +35,7 @@ def small(request):
     """Ranks short lists directly, or samples them like long ones."""
     with pytest.MonkeyPatch.context() as patch:
         if request.param == "sampled":
-            patch.setattr(topk, "_SMALL", 0)
+            patch.setattr(brackets, "_SMALL", 0)
         yield
 
 
@@ -92,7 +92,7 @@ def test_a_misleading_sample_changes_nothing(monkeypatch, bracket):
     score = torch.randn(500, generator=generator).clamp_(-1, 1)
     parts = {"a": score[:100], "b": score[100:]}
     expected = by_sort(score, 200)
-    monkeypatch.setattr(topk, "_bracket", lambda samples, share: bracket)
+    monkeypatch.setattr(topk, "bracket", lambda samples, share: bracket)
     assert torch.equal(top_mask(score, 200), expected)
     first = int(expected[:100].sum())
     assert top_counts(parts, 200) == {"a": first, "b": 200 - first}
@@ -100,10 +100,10 @@ def test_a_misleading_sample_changes_nothing(monkeypatch, bracket):
 
 def test_the_sample_is_small_and_the_bracket_narrow():
     score = torch.randn(10**6, generator=torch.Generator().manual_seed(2))
-    sample = topk._sample(score, None)
-    low, high = topk._bracket([sample], 0.3)
+    taken = brackets.sample(score, None)
+    low, high = brackets.bracket([taken], 0.3)
     inside = int(((score >= low) & (score <= high)).sum())
-    assert sample.numel() <= 10_001
+    assert taken.numel() <= 10_001
     assert 0 < inside < 0.06 * score.numel()
     assert int((score > high).sum()) < 300_000 < int((score >= low).sum())
 
@@ -116,8 +116,8 @@ def test_the_sample_leads_to_one_pass_only(monkeypatch, restricted):
         passes.append(args)
         return split(*args)
 
-    split = topk._split
-    monkeypatch.setattr(topk, "_split", counted)
+    split = topk.split
+    monkeypatch.setattr(topk, "split", counted)
     generator = torch.Generator().manual_seed(4)
     score = torch.randn(30_000, generator=generator)
     among = torch.rand(30_000, generator=generator) < 0.4
@@ -237,5 +237,16 @@ def test_opposite_infinities_are_not_taken_for_nan():
     assert top_mask(score, 1).tolist() == [False, True, False]
 
 
-def test_count_true():
-    assert count_true(torch.tensor([[True, False], [True, True]])) == 3
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("place", [0, 7_777, 19_999])
+@pytest.mark.parametrize("keep", [0, 1, 10_000, 20_000])
+@pytest.mark.parametrize("restricted", [False, True])
+def test_nan_is_found_wherever_it_is(dtype, place, keep, restricted):
+    generator = torch.Generator().manual_seed(5)
+    score = torch.randn(20_000, generator=generator).to(dtype)
+    score[place] = math.nan
+    among = torch.ones(20_000, dtype=torch.bool)
+    among[place] = False  # scores that are no candidates count as well
+    keep = min(keep, 19_999) if restricted else keep
+    with pytest.raises(UserError, match="`worth` must be free of NaN, got 1"):
+        top_mask(score, keep, among if restricted else None, name="worth")
