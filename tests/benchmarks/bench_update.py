@@ -1,12 +1,13 @@
 """Time of one mask update of all pathways on 30 M weights.
 
-Scores, rule and interval are those of hparams/pruning/adaptive.yaml; the
-keep-counts are per layer. Between the repetitions the matrix products of a
-training step are timed (each matrix used once per frame, forward and backward,
-nothing else): a real step takes longer, so the share of the training time that
-updates take is an upper bound. So is that of looking at the gradients, which
-is measured as well. Both are of the part before masks freeze, 80 % of a run.
-The longer a run, the longer its intervals, so that shares are
+Everything that the pruner of hparams/pruning/adaptive.yaml does then is timed:
+scores, selection, packing of masks, revived weights, the weights at rest; not
+the monitor, which writes to the disk. Between the repetitions the matrix
+products of a training step are timed (each matrix used once per frame, forward
+and backward, nothing else): a real step takes longer, so the share of the
+training time that updates take is an upper bound. So is that of looking at the
+gradients, which is measured as well. Both are of the part before masks freeze,
+80 % of a run. The longer a run, the longer its intervals, so that shares are
 given for several lengths. Run it on an idle machine:
 
     python tests/benchmarks/bench_update.py --json result.json
@@ -22,7 +23,7 @@ from pathlib import Path
 import torch
 
 from leanbrain.provenance import commit, host_facts, versions
-from leanbrain.pruning.allocation.shares import per_layer
+from leanbrain.pruning.adapting import update_masks
 from leanbrain.pruning.methods import load_method
 
 TARGET_S = 1.0
@@ -32,50 +33,36 @@ ROOT = Path(__file__).resolve().parents[2]
 BLOCK = [(1536, 512), (512, 512), (2048, 512), (512, 2048), (1024, 512)]
 
 
-def make_model(weights: int, generator: torch.Generator) -> dict:
-    """Weights of as many blocks as it takes to reach a number."""
-    model: dict[str, torch.Tensor] = {}
-    while sum(weight.numel() for weight in model.values()) < weights:
-        shape = BLOCK[len(model) % len(BLOCK)]
-        weight = torch.randn(shape, generator=generator) * 0.04
-        model[f"w{len(model)}"] = weight
-    return model
+def make_model(weights: int) -> torch.nn.Module:
+    """Matrices of as many blocks as it takes to reach a number of weights."""
+    layers: list[torch.nn.Module] = []
+    while weights > 0:
+        rows, columns = BLOCK[len(layers) % len(BLOCK)]
+        layers.append(torch.nn.Linear(columns, rows, bias=False))
+        torch.nn.init.normal_(layers[-1].weight, std=0.04)
+        weights -= rows * columns
+    return torch.nn.Sequential(*layers)
 
 
-def update_pathway(
-    pathway: str, model: dict, masks: dict, pruner, sparsity: float
-) -> dict:
-    """One mask update of one pathway."""
-    counts = per_layer(model, sparsity)
-    return {
-        name: pruner.update(
-            masks[name],
-            pruner.scores.saliency.value(pathway, name, weight),
-            None,
-            counts[name],
-            0.5,
-        )
-        for name, weight in model.items()
-    }
-
-
-def observe(pathways: list[str], model: dict, score, generator) -> float:
-    """Shows a gradient of each pathway; returns the seconds of the last."""
-    gradients = {
-        name: torch.randn(weight.shape, generator=generator)
-        for name, weight in model.items()
-    }
-    for pathway in pathways:
-        start = time.perf_counter()
-        for name, weight in model.items():
-            score.observe(pathway, name, weight, gradients[name])
-    return time.perf_counter() - start
-
-
-def default_pruner(pathways: list[str], steps: int):
+def default_pruner(pathways: list[str], steps: int, **keys: float):
     """The pruner of hparams/pruning/adaptive.yaml, not attached."""
     path = ROOT / "hparams/pruning/adaptive.yaml"
-    return load_method(path, total_steps=steps, pathways=pathways)["pruner"]
+    method = load_method(path, total_steps=steps, pathways=pathways, **keys)
+    return method["pruner"]
+
+
+def observe(pathways: list[str], pruner) -> float:
+    """Shows each pathway a gradient; returns the seconds of the last."""
+    for pathway in pathways:
+        gradients = {
+            target.name: torch.randn(target.parameter.shape)
+            for target in pruner.targets
+        }
+        start = time.perf_counter()
+        for name, gradient in gradients.items():
+            pruner.observe(pathway, name, gradient)
+        seconds = time.perf_counter() - start
+    return seconds
 
 
 def shares_of(steps: int, pathways: list[str], times: list[tuple]) -> dict:
@@ -94,17 +81,17 @@ def shares_of(steps: int, pathways: list[str], times: list[tuple]) -> dict:
     }
 
 
-def step_seconds(model: dict, frames: int) -> float:
+def step_seconds(shapes: list[torch.Size], frames: int) -> float:
     """Matrix products of one training step, forward and backward."""
     inputs = {
-        width: torch.ones(frames, width, requires_grad=True)
-        for width in {weight.shape[1] for weight in model.values()}
+        columns: torch.ones(frames, columns, requires_grad=True)
+        for columns in {columns for _, columns in shapes}
     }
+    matrices = [torch.ones(shape, requires_grad=True) for shape in shapes]
     start = time.perf_counter()
-    for weight in model.values():
-        weight.requires_grad_(True)
-        (inputs[weight.shape[1]] @ weight.T).sum().backward()
-        weight.requires_grad_(False).grad = None
+    for matrix in matrices:
+        (inputs[matrix.shape[1]] @ matrix.T).sum().backward()
+        matrix.grad = None
     return time.perf_counter() - start
 
 
@@ -120,30 +107,27 @@ def spread(values: list[float]) -> dict:
 def measure(args: argparse.Namespace) -> dict:
     """Repeats the update of all pathways and times each repetition."""
     torch.set_num_threads(1)
-    generator = torch.Generator().manual_seed(args.seed)
-    model = make_model(args.weights, generator)
+    torch.manual_seed(args.seed)
     pathways = [f"p{i}" for i in range(args.pathways)]
-    pruner, masks = default_pruner(pathways, args.steps[0]), {}
-    score = pruner.scores.saliency
-    for name, weight in model.items():
-        masks[name] = torch.ones(weight.shape, dtype=torch.bool)
-    observe(pathways, model, score, generator)
+    pruner = default_pruner(pathways, args.steps[0], sparsity=args.sparsity)
+    pruner.manage(make_model(args.weights))
+    pruner.start()
+    shapes = [target.parameter.shape for target in pruner.targets]
     times = []
     for _ in range(args.repeats):
-        step = step_seconds(model, args.frames)
-        look = observe(pathways[:1], model, score, generator)
+        step = step_seconds(shapes, args.frames)
+        look = observe(pathways, pruner)
         start = time.perf_counter()
-        for pathway in pathways:
-            new = update_pathway(pathway, model, masks, pruner, args.sparsity)
+        update_masks(pruner, pathways)
         times.append((time.perf_counter() - start, step, look))
     seconds = [update for update, _, _ in times]
-    kept = sum(int(mask.sum()) for mask in new.values())
-    total = sum(weight.numel() for weight in model.values())
+    total = pruner.masks.numel()
     return {
         "weights": total,
         "pathways": args.pathways,
-        "tensors": len(model),
-        "sparsity": 1.0 - kept / total,
+        "tensors": len(shapes),
+        "sparsity": 1.0 - pruner.masks.density(pathways[-1]),
+        "overlap": pruner.masks.overlap(*pathways[:2]),
         "seconds": spread(seconds),
         "target_s": TARGET_S,
         "reached": statistics.median(seconds) <= TARGET_S,

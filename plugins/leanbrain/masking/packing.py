@@ -9,6 +9,7 @@ combined (``&``, ``|``, ``^``) and counted as bytes.
 from collections.abc import Sequence
 from functools import cache
 
+import numpy as np
 import torch
 
 from leanbrain.checks import UserError
@@ -69,6 +70,9 @@ def pack(mask: torch.Tensor) -> torch.Tensor:
     """
     if mask.dtype != torch.bool:
         raise UserError(f"`mask` must be of type bool, got {mask.dtype}.")
+    if mask.device.type == "cpu":  # NumPy is three times as fast
+        flat = mask.numpy().reshape(-1)
+        return torch.from_numpy(np.packbits(flat, bitorder="little"))
     count = mask.numel()
     padded = mask.new_zeros(8 * packed_size(count))
     padded[:count].view(mask.shape).copy_(mask)
@@ -112,6 +116,9 @@ def unpack(
     size = torch.Size(shape)
     count = size.numel()
     _check_packed(packed, count)
+    if out is None and packed.device.type == "cpu":
+        bits = np.unpackbits(packed.numpy(), count=count, bitorder="little")
+        return torch.from_numpy(bits).view(torch.bool).view(size)
     if out is None:
         out = torch.empty(size, dtype=torch.bool, device=packed.device)
     elif out.shape != size or out.dtype != torch.bool:

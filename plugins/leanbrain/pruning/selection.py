@@ -17,6 +17,7 @@ from leanbrain.pruning.allocation.shares import apportion
 from leanbrain.pruning.initial import check_masks
 from leanbrain.pruning.scores.gathering import Gathering
 from leanbrain.pruning.scores.lazy import LazyScores
+from leanbrain.pruning.updates.booleans import count_true
 from leanbrain.pruning.updates.regrowth import reset_moments
 from leanbrain.pruning.updates.rules import prune_only, reselect
 
@@ -187,7 +188,7 @@ class MaskSelector:
             old = self.masks.get(pathway, name)
             new = rule(old, values[name], growth, keep[name], progress)
             self.masks.set(pathway, name, new)
-            kept = self.masks.count(pathway, [name])
+            kept = count_true(new)
             if kept != keep[name]:
                 raise RuntimeError(
                     f"The mask of {name} must keep {keep[name]} weights, got "

@@ -134,6 +134,12 @@ class Findings:
         return tuple(sorted(names, key=lambda x: x != self.reference))
 
     @property
+    def curves(self) -> tuple[str, ...]:
+        """Methods at more than one sparsity: charts draw them as curves."""
+        count = Counter(x.method for x in self.points if x.sparsity)
+        return tuple(x for x in self.methods if count[x] > 1)
+
+    @property
     def main_sparsity(self) -> float:
         """Where most methods were run; of several the middle one."""
         count = Counter(x.sparsity for x in self.points if x.sparsity)

@@ -110,9 +110,9 @@ def _errors(found: Findings) -> Section:
         "difference is sure. That is what the second chart shows: above the "
         f"dashed line a method makes more errors than {found.reference}."
     )
-    if len(found.methods) > MANY:
+    if len(found.curves) > MANY:
         caption += (
-            f" With so many methods only {found.reference} has a band; all "
+            f" With so many curves only {found.reference} has a band; all "
             "intervals are in the tables."
         )
     return Section("Errors against sparsity", caption, tuple(charts))
@@ -265,5 +265,5 @@ def _series(
         [p.high for p in points],
         found.index(method),
         method == found.reference,
-        method == found.reference or len(found.methods) <= MANY,
+        method == found.reference or len(found.curves) <= MANY,
     )

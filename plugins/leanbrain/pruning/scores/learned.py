@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from leanbrain.pruning.focal import FocalWeights
 
 _VERSION = 2
-_FARTHEST = 80.0  # the exponentials of more are no float32
 
 
 class LearnedScore:
@@ -155,7 +154,9 @@ class LearnedScore:
         Returns
         -------
         Tensor
-            exp(a), float32, a new tensor: in the ranking of a, and > 0.
+            exp(a), float32, a new tensor: in the ranking of a, and > 0. What
+            is as far as 87 ranks away, far more than a run can move it, ends
+            at 0 or infinity, which rank as well.
 
         Raises
         ------
@@ -166,7 +167,7 @@ class LearnedScore:
         if name not in self._learned.get(pathway, {}):
             return ranks.exp()
         scores = ranks + self._find(pathway, name, weight)
-        return scores.clamp_(-_FARTHEST, _FARTHEST).exp_()
+        return scores.exp_()
 
     def reset(self, pathway: str | None = None) -> None:
         """Counts anew; what was learned stays unless all is to be forgotten.

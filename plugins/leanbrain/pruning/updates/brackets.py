@@ -10,6 +10,7 @@ Floyd and Rivest, "Expected time bounds for selection", CACM 1975.
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -56,12 +57,18 @@ def sample(flat: Tensor, pool: Tensor | None, total: int = 0) -> Tensor:
     if total <= _SMALL:
         return flat[:0]
     size = math.ceil(count * total ** (-1.0 / 3.0))
-    # Steps by the golden ratio: even, repeatable and, unlike a fixed stride,
-    # never in step with the rows of a matrix.
-    places = torch.arange(size, dtype=torch.float64, device=flat.device)
-    index = places.mul_(_GOLDEN).frac_().mul_(count).long()
+    index = _even_places(size, count, flat.device)
     picked = flat.index_select(0, index)
     return picked if pool is None else picked[pool.index_select(0, index)]
+
+
+@lru_cache(maxsize=64)
+def _even_places(size: int, count: int, device: torch.device) -> Tensor:
+    """Spreads indices evenly; kept, since layers come again in many updates."""
+    # Steps by the golden ratio: even, repeatable and, unlike a fixed stride,
+    # never in step with the rows of a matrix.
+    places = torch.arange(size, dtype=torch.float64, device=device)
+    return places.mul_(_GOLDEN).frac_().mul_(count).long()
 
 
 def bracket(samples: Sequence[Tensor], share: float) -> tuple[float, float]:
@@ -124,11 +131,11 @@ def split(flat: Tensor, low: float, high: float) -> tuple[Tensor, Tensor]:
         # Same comparisons as below; NumPy's are several times as fast.
         values = flat.numpy()
         above = torch.from_numpy(np.greater(values, high))
-        near = torch.from_numpy(np.less(values, low))
+        below = torch.from_numpy(np.less(values, low))
     else:
-        above, near = flat > high, flat < low
-    near |= above
-    return above, true_places(near.logical_not_())
+        above, below = flat > high, flat < low
+    # Neither: where the two are equal, since no score is both.
+    return above, true_places(torch.eq(above, below, out=below))
 
 
 def settle(values: Tensor, count: int) -> Tensor:

@@ -250,3 +250,21 @@ def test_nan_is_found_wherever_it_is(dtype, place, keep, restricted):
     keep = min(keep, 19_999) if restricted else keep
     with pytest.raises(UserError, match="`worth` must be free of NaN, got 1"):
         top_mask(score, keep, among if restricted else None, name="worth")
+
+
+@pytest.mark.parametrize("keep", [1, 9_000, 18_000, 19_990])
+@pytest.mark.parametrize("cut", [None, (5.0, 6.0), (-6.0, -5.0)])
+def test_half_types_with_infinities_whatever_the_sample(monkeypatch, keep, cut):
+    generator = torch.Generator().manual_seed(6)
+    score = torch.randn(20_000, generator=generator).bfloat16()
+    score[::11], score[5::13] = -math.inf, math.inf
+    if cut is not None:
+        monkeypatch.setattr(topk, "bracket", lambda samples, share: cut)
+    assert torch.equal(top_mask(score, keep), by_sort(score, keep))
+
+
+def test_scores_may_ask_for_gradients():
+    score = torch.randn(5_000, generator=torch.Generator().manual_seed(7))
+    expected = by_sort(score, 1_000)
+    result = top_mask(score.requires_grad_(), 1_000)
+    assert torch.equal(result, expected) and not result.requires_grad
