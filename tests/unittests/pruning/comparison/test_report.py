@@ -17,6 +17,7 @@ from leanbrain.pruning.comparison import tables, words
 from leanbrain.pruning.comparison.findings import analyse
 from leanbrain.pruning.comparison.report import markdown_page, write_report
 from leanbrain.pruning.comparison.rows import write_kept
+from leanbrain.pruning.comparison.sections import pictures
 
 HOSTILE = "a|b <script>$x^{$ *y* &lt; `=1"
 METHODS = {
@@ -189,3 +190,15 @@ def test_an_unknown_reference_is_named(report, tmp_path):
     with pytest.raises(UserError, match="`reference` must be one of adaptive"):
         write_report(report[1], tmp_path, reference="adaptve")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("curves, bands", [(3, 3), (7, 1)])
+def test_curves_have_bands_however_many_points_stand_beside(curves, bands):
+    curve, point = ((0.3, 0.4, 0.5), 1, 0.6), ((None, 0.4, None), 1, None)
+    methods = {"adaptive": curve}
+    methods |= {f"curve{i}": curve for i in range(curves - 1)}
+    methods |= {f"point{i}": point for i in range(7)}
+    found = analyse(fake_kept.make(methods, ("en", "ru"), (1, 2)), draws=10)
+    assert len(found.curves) == curves
+    axes = pictures(found)["errors_1.png"].axes[0]
+    assert len(axes.collections) == bands
