@@ -267,6 +267,25 @@ def test_fixed_pathways_train_with_the_masks_of_the_files(toy, run):
             assert torch.equal(mine, theirs.get(language, name))
 
 
+@pytest.mark.parametrize("finder", ["imp", "lth"])
+def test_fixed_pathways_take_masks_of_rounds_per_language(
+    toy, tmp_path, finder
+):
+    """Their one mask is called "all": it becomes that of the language."""
+    found = {
+        x: train(toy, finder, sparsity=0.7, pathways=[x]).masks
+        for x in toy.LANGUAGES
+    }
+    files = {x: tmp_path / f"{x}.pt" for x in found}
+    for language, masks in found.items():
+        masks.save(files[language])
+    done = train(toy, "fixed_pathways", initial_masks=files)
+    for language, masks in found.items():
+        for name in done.masks.shapes:
+            mine = done.masks.get(language, name)
+            assert torch.equal(mine, masks.get("all", name))
+
+
 def test_learned_masks_leave_the_weights_alone(run):
     done = run("learned")
     targets = {id(target.parameter) for target in done.pruner.targets}
