@@ -186,30 +186,16 @@ class PathwaySwitch:
         self._slots.take(bits, self._exposed)
         self._show(self._before, self._exposed)
 
-    def refresh(self, masks_only: bool = False) -> None:
+    def refresh(self) -> None:
         """Re-writes the rest state after masks or parameters were changed.
 
         What the parameters hold is kept where they showed theta: after an
         averaged checkpoint, averaged values inside the union, zeros outside.
-
-        Arguments
-        ---------
-        masks_only : bool
-            Whether the last to write to the parameters was this switch, or
-            somebody whom autograd's counter of writes has seen. It spares
-            reading all of them.
-
-        Raises
-        ------
-        UserError
-            If a pathway is entered.
+        Raises a UserError if a pathway is entered.
         """
         self._demand("refresh", REST, DENSE)
         self._slots.follow()
-        if masks_only and self._state == REST:
-            self._slots.settle()
-        else:
-            self._slots.take_shown()
+        self._slots.take_shown()
         self._show(REST)
 
     # -- values -------------------------------------------------------------

@@ -46,7 +46,9 @@ def update_masks(
         pruner.selector.renew(pathway, sparsity, progress, first, final)
         pruner.settled.add(pathway)
     pruner.selector.revive(before.union(), pruner.owners, pruner.keep_dormant)
-    pruner.switch.refresh(masks_only=True)  # `commit` took the last step
+    # To rest with the new masks. `refresh` would read all parameters once more,
+    # which the step before has done.
+    pruner.switch.leave()
     if pruner.rewind is not None and lost_weights(before, pruner.masks):
         pruner.rewind.restore(pruner.switch, pruner.optimizers)
     if is_distributed():

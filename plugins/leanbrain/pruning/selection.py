@@ -81,6 +81,7 @@ class MaskSelector:
         kind = type(self.scores.saliency).__name__
 
         def compute(name: str) -> torch.Tensor:
+            """Refuses to be asked."""
             raise UserError(
                 "`allocation` must not compare the scores of parameters where "
                 f"the saliency is a {kind}, which ranks each by itself "
@@ -216,6 +217,7 @@ class MaskSelector:
         ]
 
         def compute(name: str) -> torch.Tensor:
+            """The scores of one parameter."""
             theta = self.switch.dense(name)
             usable = self.scores.usable(score, pathway, name)
             value: torch.Tensor = usable.value(pathway, name, theta)

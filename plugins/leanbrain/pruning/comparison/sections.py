@@ -122,6 +122,7 @@ def _relative(found: Findings) -> list[Series]:
     """Relative differences, other against reference, in percent."""
 
     def more(value: float) -> float:
+        """The same difference, seen from the reference."""
         # From reference / other - 1 to other / reference - 1.
         return 100 * (1 / (1 + value) - 1) if value > -1.0 else math.nan
 
