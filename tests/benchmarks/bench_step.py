@@ -18,8 +18,8 @@ from pathlib import Path
 
 import speechbrain as sb
 import torch
-from hyperpyyaml import load_hyperpyyaml
 
+from leanbrain.hyperyaml import load_yaml
 from leanbrain.provenance import commit, host_facts, versions
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -47,7 +47,7 @@ def load(pruned, steps):
     if pruned:
         overrides["dense_checkpoint"] = "none"
     with open(RECIPE / "hparams" / name, encoding="utf-8") as stream:
-        hparams = load_hyperpyyaml(stream, overrides)
+        hparams = load_yaml(stream, overrides)
     torch.manual_seed(0)
     brain = ASR(
         hparams["modules"],

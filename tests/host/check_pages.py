@@ -183,15 +183,14 @@ def _small(diff: Diff, folder: Path) -> dict[str, Any]:
 
 def _load(file: Path, overrides: dict[str, Any], keys: list[str]) -> Any:
     """Loads some keys of a YAML, with what they refer to."""
-    from hyperpyyaml import load_hyperpyyaml
     from ruamel.yaml.comments import CommentedMap
 
+    from leanbrain.hyperyaml import load_yaml, write_tagged
     from leanbrain.recipes.isolation import no_network
     from leanbrain.recipes.tree import (
         needed,
         override,
         read_tree,
-        stream_of,
     )
 
     tree = read_tree(file)
@@ -199,7 +198,7 @@ def _load(file: Path, overrides: dict[str, Any], keys: list[str]) -> Any:
     wanted = {name for key in keys for name in needed(tree, key)}
     part = CommentedMap((k, v) for k, v in tree.items() if k in wanted)
     with no_network():
-        return load_hyperpyyaml(stream_of(part, file))
+        return load_yaml(write_tagged(part, file))
 
 
 def row(page: Path, repo: Path, folder: Path) -> dict[str, str]:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from leanbrain.checks import UserError
+from leanbrain.hyperyaml import read_tagged
 
 __all__ = ["read_overrides", "read_settings"]
 
@@ -90,11 +91,10 @@ def _values(pairs: Iterable[Sequence[str]], what: str) -> dict[str, Any]:
 
 def _value(key: str, text: str, what: str) -> Any:
     """Reads one value."""
-    from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 
     try:
-        return YAML().load(text)
+        return read_tagged(text)
     except YAMLError as error:
         reason = " ".join(str(error).split())[:120]
         raise UserError(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 from collections.abc import Mapping
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from leanbrain.checks import UserError, check_known
+from leanbrain.hyperyaml import load_yaml, read_tagged, write_tagged
 
 __all__ = ["load_method", "method_facts"]
 
@@ -53,9 +53,6 @@ def load_method(
     7
     >>> folder.cleanup()
     """
-    from hyperpyyaml import load_hyperpyyaml
-    from ruamel.yaml import YAML
-
     file = Path(path)
     tree = _with_values(file, settings)
     missing = [name for name, value in tree.items() if _is_open(value)]
@@ -64,16 +61,10 @@ def load_method(
             f"The method {file} must be given "
             f"{', '.join(f'`{name}`' for name in missing)}, got none."
         )
-    stream = io.StringIO()
-    YAML().dump(tree, stream)
-    stream.seek(0)
-    # Files that this one includes are looked for beside it.
-    stream.name = str(file)  # type: ignore[attr-defined]
     try:
-        loaded: dict[str, Any] = load_hyperpyyaml(stream)
+        return load_yaml(write_tagged(tree, file))
     except UserError as error:
         raise UserError(_with_settings(str(error), file, settings)) from error
-    return loaded
 
 
 def method_facts(
@@ -152,11 +143,10 @@ def _with_settings(said: str, file: Path, settings: Mapping[str, Any]) -> str:
 
 def _read(file: Path) -> Any:
     """Reads a method's file with its tags, nothing of it built yet."""
-    from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 
     try:
-        tree = YAML().load(file.read_text(encoding="utf-8"))
+        tree = read_tagged(file.read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(
             f"The method {file} must be a readable file, got "

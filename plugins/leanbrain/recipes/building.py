@@ -13,6 +13,7 @@ from typing import Any
 from torch import nn
 
 from leanbrain.checks import UserError
+from leanbrain.hyperyaml import load_yaml, write_tagged
 from leanbrain.recipes.isolation import no_network, uninitialised
 from leanbrain.recipes.reasons import NOT_GIVEN, looks_like_path, why_not
 from leanbrain.recipes.tree import (
@@ -20,7 +21,6 @@ from leanbrain.recipes.tree import (
     open_keys,
     override,
     read_tree,
-    stream_of,
 )
 
 __all__ = ["BuiltModules", "build_modules"]
@@ -150,13 +150,12 @@ def _part(tree: Any, names: Sequence[str]) -> Any:
 
 def _load(tree: Any, file: str | os.PathLike[str]) -> Mapping[str, Any]:
     """Loads the modules of a tree."""
-    from hyperpyyaml import load_hyperpyyaml
     from ruamel.yaml.comments import CommentedMap
 
     keys = needed(tree, MODULES)
     pruned = CommentedMap((key, tree[key]) for key in keys)
     with uninitialised():
-        found = load_hyperpyyaml(stream_of(pruned, file))[MODULES]
+        found = load_yaml(write_tagged(pruned, file))[MODULES]
     if isinstance(found, nn.ModuleDict):
         return dict(found.items())
     if not isinstance(found, Mapping):

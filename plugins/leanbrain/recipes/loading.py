@@ -6,6 +6,7 @@ import os
 from typing import Any
 
 from leanbrain.checks import UserError
+from leanbrain.hyperyaml import load_yaml
 from leanbrain.recipes.script_errors import what_script_lacks
 
 __all__ = ["load_recipe"]
@@ -43,14 +44,11 @@ def load_recipe(
     ...     load_recipe(path, "lr: 0.5")
     {'lr': 0.5}
     """
-    from hyperpyyaml import load_hyperpyyaml
-
     with open(file, encoding="utf-8") as stream:
         try:
-            loaded: dict[str, Any] = load_hyperpyyaml(stream, overrides)
+            return load_yaml(stream, overrides)
         except (KeyError, ValueError) as error:
             sentence = what_script_lacks(error, os.fspath(file))
             if sentence is None:
                 raise
             raise UserError(sentence) from error
-    return loaded

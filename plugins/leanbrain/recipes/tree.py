@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from leanbrain.checks import UserError, nearest
+from leanbrain.hyperyaml import read_tagged
 
 __all__ = [
     "needed",
@@ -17,7 +17,6 @@ __all__ = [
     "open_keys",
     "override",
     "read_tree",
-    "stream_of",
 ]
 
 StrPath = str | os.PathLike[str]
@@ -43,11 +42,10 @@ def read_tree(file: StrPath) -> Any:
     UserError
         If it cannot be read, is no YAML, or does not consist of keys.
     """
-    from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 
     try:
-        tree = YAML().load(Path(file).read_text(encoding="utf-8"))
+        tree = read_tagged(Path(file).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or error
         raise UserError(
@@ -180,29 +178,6 @@ def open_keys(tree: Any, keys: Iterable[str]) -> list[str]:
         for key in keys
         if any(_is_open(leaf) for leaf in _leaves(tree[key]))
     ]
-
-
-def stream_of(tree: Any, file: StrPath) -> io.StringIO:
-    """Writes a tree for `load_hyperpyyaml`.
-
-    Arguments
-    ---------
-    tree : CommentedMap
-        What is to be loaded.
-    file : path
-        The file that it is of: what it includes is looked for beside it.
-
-    Returns
-    -------
-    StringIO
-    """
-    from ruamel.yaml import YAML
-
-    stream = io.StringIO()
-    YAML().dump(tree, stream)
-    stream.seek(0)
-    stream.name = os.fspath(file)  # type: ignore[attr-defined]
-    return stream
 
 
 def _leaves(node: Any) -> Iterator[Any]:

@@ -5,7 +5,6 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from hyperpyyaml import load_hyperpyyaml
 from sparse_batches import batches_of
 from sparse_cost import flops_per_step
 from sparsity import METHODS, batch_macs
@@ -13,6 +12,7 @@ from sparsity import METHODS, batch_macs
 from leanbrain.dataio.digest import data_digest
 from leanbrain.dataio.manifests import SPLITS
 from leanbrain.experiments.trials import Trial
+from leanbrain.hyperyaml import load_yaml
 from leanbrain.pruning.comparison.cells import ALL, Cell, Run
 from leanbrain.pruning.comparison.sources import sources_digest
 from leanbrain.pruning.flops.meter import CostMeter
@@ -89,7 +89,7 @@ class Planner:
         self.data, self.root = Path(data).resolve(), Path(root).resolve()
         self.digest = data_digest(self.data, [f"{x}.csv" for x in SPLITS])
         with (FOLDER / "hparams/pruned.yaml").open(encoding="utf-8") as file:
-            self.hparams = load_hyperpyyaml(
+            self.hparams = load_yaml(
                 file, {"method": "none", **suite.overrides}
             )
         self.dense_step = CostMeter().training_flops(

@@ -6,11 +6,11 @@ import sys
 import pytest
 import speechbrain as sb
 import torch
-from hyperpyyaml import load_hyperpyyaml
 from speechbrain.inference.ASR import EncoderASR
 from speechbrain.utils.checkpoints import average_checkpoints
 from speechbrain.utils.parameter_transfer import Pretrainer
 
+from leanbrain.hyperyaml import load_yaml
 from leanbrain.pruning.host.checkpoints import newest_checkpoint
 
 
@@ -162,7 +162,7 @@ class Recogniser(sb.Brain):
 
 def test_from_hparams_without_the_plugin(toy, tmp_path):
     """`EncoderASR` of a process that cannot import leanbrain."""
-    hparams = load_hyperpyyaml(HYPERPARAMS)
+    hparams = load_yaml(HYPERPARAMS)
     pruner = toy.make_pruner(pathways=["all"], total_steps=4, interval=1)
     brain = Recogniser(
         modules=hparams["modules"],

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hyperpyyaml import load_hyperpyyaml
+
+from leanbrain.hyperyaml import load_yaml
 
 ROOT = Path(__file__).resolve().parents[3]
 PIECES = sorted((ROOT / "hparams").rglob("*.yaml"))
@@ -42,7 +43,7 @@ def load(path):
         values = {k: FILL[k] for k in wanted}
         if "pathways" in wanted and "the one language" in path.read_text():
             values["pathways"] = FILL["pathways"][:1]
-        return load_hyperpyyaml(stream, values)
+        return load_yaml(stream, values)
 
 
 @pytest.mark.parametrize("path", [*PIECES, *ENTRIES], ids=lambda p: p.name)

@@ -15,7 +15,8 @@ import torch
 
 def test_every_public_layer_takes_the_place_of_its_namesake(script):
     import speechbrain.nnet.linear as linear
-    from hyperpyyaml import load_hyperpyyaml
+
+    from leanbrain.hyperyaml import load_yaml
 
     layers = script("host_layers")
     stock, early = linear.Linear, ModuleType("imported_early")
@@ -34,7 +35,7 @@ def test_every_public_layer_takes_the_place_of_its_namesake(script):
                 ours
             )
         assert early.Layer is linear.Linear is pairs["linear.Linear"][1]
-        built = load_hyperpyyaml(
+        built = load_yaml(
             "a: !new:speechbrain.nnet.linear.Linear\n"
             "    input_size: 2\n    n_neurons: 3\n"
         )

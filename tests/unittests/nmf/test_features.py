@@ -2,12 +2,12 @@
 
 import pytest
 import torch
-from hyperpyyaml import load_hyperpyyaml
 from speechbrain.lobes.features import Fbank
 from speechbrain.processing.features import InputNormalization
 from torch.testing import assert_close
 
 from leanbrain.checks import UserError
+from leanbrain.hyperyaml import load_yaml
 from leanbrain.nmf import NMFDictionary, NMFFeatures
 from leanbrain.nmf.compression import decibel, identity, log1p, root
 
@@ -227,7 +227,7 @@ def test_yaml_swaps_it_for_fbank():
         compression: !name:leanbrain.nmf.compression.root
             exponent: 0.25
     """
-    features = load_hyperpyyaml(text)["compute_features"]
+    features = load_yaml(text)["compute_features"]
     features.dictionary.partial_fit(features.spectrum(speechlike()))
     assert features(speechlike()).shape == (3, 76, 5)
 

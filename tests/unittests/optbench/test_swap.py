@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from hyperpyyaml import load_hyperpyyaml
 
 from leanbrain.checks import UserError
+from leanbrain.hyperyaml import load_yaml
 from leanbrain.optbench.optimizers.specs import load_optimizer
 from leanbrain.optbench.swap.recipe_yaml import Recipe
 from leanbrain.optbench.swap.swapping import main, swap_optimizer
@@ -169,7 +169,7 @@ def test_all_are_replaced_and_twice_is_once(shape, adamw):
 def test_the_loaded_recipe_builds_the_class(shape, adamw):
     swap = swap_optimizer(SHAPES[shape], adamw)
     overrides = {"lr": 0.001} if shape == "placeholder" else {}
-    loaded = load_hyperpyyaml(swap.text, overrides)
+    loaded = load_yaml(swap.text, overrides)
     for path in swap.replaced:
         factory = loaded
         for key in path.split("."):
@@ -182,7 +182,7 @@ def test_the_loaded_recipe_builds_the_class(shape, adamw):
 
 @pytest.mark.parametrize("shape", BUILT)
 def test_an_optimizer_that_the_yaml_builds_keeps_its_parameters(shape, adamw):
-    loaded = load_hyperpyyaml(swap_optimizer(SHAPES[shape], adamw).text)
+    loaded = load_yaml(swap_optimizer(SHAPES[shape], adamw).text)
     optimizer = loaded["optimizer"]
     assert type(optimizer) is torch.optim.AdamW
     held = {id(p) for p in optimizer.param_groups[0]["params"]}
@@ -192,20 +192,20 @@ def test_an_optimizer_that_the_yaml_builds_keeps_its_parameters(shape, adamw):
 def test_a_shared_rate_key_gets_the_new_rate_and_stays_in_use(adamw):
     swap = swap_optimizer(SHAPES["block"], adamw)
     assert "lr: 0.001 # tuned" in swap.text
-    loaded = load_hyperpyyaml(swap.text, {"lr": 0.7})
+    loaded = load_yaml(swap.text, {"lr": 0.7})
     assert loaded["opt_class"].keywords["lr"] == 0.7
 
 
 def test_a_rate_key_of_an_optimizer_that_stays_is_left_alone(adamw):
     text = SHAPES["several"].replace("<lr_wav2vec>", "<lr>")
-    loaded = load_hyperpyyaml(swap_optimizer(text, adamw, ["opt_class"]).text)
+    loaded = load_yaml(swap_optimizer(text, adamw, ["opt_class"]).text)
     assert loaded["opt_class"].keywords["lr"] == 0.001
     assert loaded["wav2vec_opt_class"].keywords["lr"] == 0.5
 
 
 def test_keep_lr_keeps_the_rates(adamw):
     swap = swap_optimizer(SHAPES["several"], adamw, keep_lr=True)
-    loaded = load_hyperpyyaml(swap.text)
+    loaded = load_yaml(swap.text)
     rates = [loaded[key].keywords["lr"] for key in swap.replaced]
     assert rates == [0.5, 0.25] and not swap.warnings
     (warning,) = swap_optimizer(SHAPES["bare"], adamw, keep_lr=True).warnings
@@ -293,7 +293,7 @@ def test_the_command_writes_next_to_the_recipe(tmp_path, capsys):
     out = capsys.readouterr().out
     assert "opt_class: torch.optim.Adadelta -> torch.optim.AdamW" in out
     assert "lr !ref <lr> = 0.25" in out and "warning: " in out
-    loaded = load_hyperpyyaml((tmp_path / "train_adamw.yaml").read_text())
+    loaded = load_yaml((tmp_path / "train_adamw.yaml").read_text())
     assert loaded["lr"] == 0.25
     assert loaded["opt_class"].keywords["weight_decay"] == 0.5
     assert recipe.read_text() == SHAPES["several"]

@@ -5,6 +5,7 @@ from functools import partial
 import pytest
 
 from leanbrain.checks import UserError
+from leanbrain.hyperyaml import load_yaml
 from leanbrain.pruning.schedules import (
     clamp_progress,
     constant,
@@ -107,8 +108,7 @@ def test_clamp_progress():
 
 
 def test_yaml_names_a_schedule():
-    hyperpyyaml = pytest.importorskip("hyperpyyaml")
-    loaded = hyperpyyaml.load_hyperpyyaml(
+    loaded = load_yaml(
         "schedule: !name:leanbrain.pruning.schedules.cubic"
         " {initial: 0.5, final: 0.7}"
     )

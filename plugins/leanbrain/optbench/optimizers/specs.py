@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import math
 import numbers
 import os
@@ -14,9 +13,9 @@ from typing import Any
 
 import torch
 import yaml
-from hyperpyyaml import load_hyperpyyaml
 
 from leanbrain.checks import UserError, check_callable, check_known
+from leanbrain.hyperyaml import load_yaml
 from leanbrain.optbench.optimizers.building import build_optimizer, first_line
 
 __all__ = ["OptimizerSpec", "load_optimizer"]
@@ -223,7 +222,7 @@ def _numbers(top: dict[str, yaml.Node], where: str) -> list[str]:
 def _load(text: str, where: str, overrides: dict[str, Any]) -> dict[str, Any]:
     """Lets HyperPyYAML build the objects; says what is missing."""
     try:
-        return load_hyperpyyaml(io.StringIO(text), overrides)
+        return load_yaml(text, overrides)
     except (ImportError, ErrorDuringImport) as error:
         needs = _plain(text, where).get("needs")
         extra = getattr(needs, "value", "null")

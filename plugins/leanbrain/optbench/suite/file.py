@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from hyperpyyaml import load_hyperpyyaml
-
 from leanbrain.checks import UserError, check_known
 from leanbrain.experiments.backends import Backend, LocalPool
+from leanbrain.hyperyaml import load_yaml
 from leanbrain.optbench.optimizers.building import first_line
 from leanbrain.optbench.protocol.rules import load_rules
 from leanbrain.optbench.suite.suite import Suite, find_optimizers
@@ -117,7 +116,7 @@ def _load(path: Path) -> dict[str, Any]:
     """Builds what the file names; what is wrong in it becomes a sentence."""
     try:
         with open(path, encoding="utf-8") as stream:
-            keys = load_hyperpyyaml(stream)
+            return load_yaml(stream)
     except UserError:
         raise
     # Broken YAML, a class that does not exist or refuses its arguments, ...
@@ -125,7 +124,6 @@ def _load(path: Path) -> dict[str, Any]:
         raise UserError(
             f"The suite {path} cannot be read ({first_line(error)})."
         ) from error
-    return cast(dict[str, Any], keys)
 
 
 def _backend(keys: Mapping[str, Any], threads: int) -> Backend:

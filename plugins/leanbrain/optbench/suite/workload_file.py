@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from hyperpyyaml import resolve_references
 
 from leanbrain.checks import UserError, check_int, check_known, check_positive
 from leanbrain.dataio.digest import MANIFESTS
+from leanbrain.hyperyaml import resolved_text
 from leanbrain.optbench.suite.digests import sources_digest
 
 __all__ = ["WorkloadFile", "read_workload"]
@@ -139,7 +139,7 @@ _PlainLoader.add_multi_constructor("!", _nothing)
 def _plain_keys(path: Path, overrides: dict[str, Any]) -> dict[str, Any]:
     """The top-level keys of a YAML file, objects being None."""
     with open(path, encoding="utf-8") as stream:
-        text = resolve_references(stream, overrides).getvalue()
+        text = resolved_text(stream, overrides)
     # A subclass of the safe loader: it constructs plain values only.
     keys = yaml.load(text, Loader=_PlainLoader)  # noqa: S506
     if not isinstance(keys, dict):

@@ -6,9 +6,9 @@ import re
 import textwrap
 
 import torch
-from hyperpyyaml import load_hyperpyyaml
 
 from leanbrain.checks import UserError
+from leanbrain.hyperyaml import load_yaml
 from leanbrain.optbench.optimizers.building import expected_type
 from leanbrain.optbench.optimizers.specs import OptimizerSpec
 from leanbrain.optbench.swap.recipe_yaml import Entry, Recipe
@@ -51,7 +51,7 @@ def assert_class(
     lines.append(f"swapped: {factory}")
     model = torch.nn.Sequential(torch.nn.Linear(3, 3), torch.nn.Conv1d(1, 1, 2))
     try:
-        loaded = load_hyperpyyaml("\n".join(lines) + "\n", overrides)
+        loaded = load_yaml("\n".join(lines) + "\n", overrides)
         optimizer = loaded["swapped"](model.parameters())
     except Exception as error:  # whatever the YAML and the class may raise
         line = " ".join(str(error).split()) or type(error).__name__

@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from leanbrain.checks import UserError, check_known, nearest
+from leanbrain.hyperyaml import load_yaml, read_tagged
 
 if TYPE_CHECKING:
     import speechbrain as sb
@@ -133,8 +134,6 @@ def load_workload(
     UserError
         If the file, a key or the variant does not exist.
     """
-    from hyperpyyaml import load_hyperpyyaml
-
     path = Path(folder).resolve() / name
     known = read_workload(path)
     merged: dict[str, Any] = {"seed": seed, "data_folder": data_folder}
@@ -144,7 +143,7 @@ def load_workload(
     merged |= dict(overrides or {})
     _check_keys(merged, known, path.name)
     with recipe_modules(folder), open(path, encoding="utf-8") as stream:
-        hparams = load_hyperpyyaml(stream, merged)
+        hparams = load_yaml(stream, merged)
     for key in REQUIRED:
         if hparams.get(key) is None:
             raise UserError(f"The workload {path.name} must have `{key}`.")
@@ -169,11 +168,9 @@ def read_workload(path: Path) -> dict[str, Any]:
     UserError
         If it is no file, or no mapping.
     """
-    from ruamel.yaml import YAML
-
     if not path.is_file():
         raise UserError(f"The workload {path} does not exist.")
-    keys = YAML().load(path.read_text(encoding="utf-8"))
+    keys = read_tagged(path.read_text(encoding="utf-8"))
     if not isinstance(keys, dict):
         raise UserError(f"The workload {path} must be a mapping of keys.")
     return keys

@@ -17,13 +17,12 @@ import sys
 import time
 from pathlib import Path
 
-from hyperpyyaml import load_hyperpyyaml
-
 from leanbrain._host import user_errors
 from leanbrain.checks import UserError
 from leanbrain.dataio.manifests import read_manifest
 from leanbrain.dataio.synthesis import synthesise_corpus
 from leanbrain.files import read_json
+from leanbrain.hyperyaml import load_yaml
 from leanbrain.pruning.report.report import (
     collect,
     markdown_table,
@@ -59,7 +58,7 @@ def parse(arguments):
 def budgets(data_folder):
     """What each run overrides, and the seed."""
     with open(FOLDER / "hparams" / "demo.yaml", encoding="utf-8") as stream:
-        demo = load_hyperpyyaml(stream)
+        demo = load_yaml(stream)
     pruned = {} if data_folder else demo["pruned"]
     return demo["seed"], {
         "dense": {} if data_folder else demo["dense"],

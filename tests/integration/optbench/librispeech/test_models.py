@@ -2,7 +2,8 @@
 
 import pytest
 import torch
-from hyperpyyaml import load_hyperpyyaml
+
+from leanbrain.hyperyaml import load_yaml
 
 # Counted in mlcommons/algorithmic-efficiency @2c90454 by building its models
 # (algoperf/workloads/librispeech_*/librispeech_pytorch/models.py).
@@ -34,8 +35,8 @@ def load(piece, recipe):
     def build(name, variant=None, **overrides):
         path = recipe / "hparams" / f"{name}.yaml"
         text = path.read_text(encoding="utf-8")
-        changes = load_hyperpyyaml(text)["variants"][variant] if variant else {}
-        return load_hyperpyyaml(text, {**changes, **overrides})
+        changes = load_yaml(text)["variants"][variant] if variant else {}
+        return load_yaml(text, {**changes, **overrides})
 
     return build
 
