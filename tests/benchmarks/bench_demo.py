@@ -1,7 +1,8 @@
 """Time, memory and error rates of `make demo`, as a whole process.
 
 Goals: at most 10 minutes on two idle cores and 4 GB; mean CER of the dense
-model below 5 %; adaptive pathways within 1.0 CER of it.
+model below 5 %; adaptive pathways within 1.0 CER of the dense model that
+trains on for as many steps.
 
 Run: python tests/benchmarks/bench_demo.py --json out.json
 """
@@ -42,12 +43,13 @@ def main():
         "minutes": minutes,
         "peak_memory_gib": peak,
         "mean_cer": cer,
-        "adaptive_minus_dense": cer["adaptive"] - cer["dense"],
+        "adaptive_minus_dense_trained_on": cer["adaptive"]
+        - cer["dense_trained_on"],
         "goals": {
             "minutes": 10,
             "peak_memory_gib": 4,
             "dense_mean_cer": 5,
-            "adaptive_minus_dense": 1.0,
+            "adaptive_minus_dense_trained_on": 1.0,
         },
         "host": host_facts(),
         "versions": versions(),

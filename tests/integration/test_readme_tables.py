@@ -39,11 +39,12 @@ def test_the_readmes_show_what_the_csv_files_hold(tables):
         assert tables.filled(text) == text, f"run readme_tables.py: {path.name}"
 
 
-def result(folder, mean, seed):
+def result(folder, mean, seed, start_steps=0):
     folder.mkdir(parents=True)
     content = {
         "sparsity": 0.7,
         "steps": 10,
+        "start_steps": start_steps,
         "seconds": 90.0,
         "cer": {"en": mean - 1, "fr": mean + 1},
         "wer": {"en": 50.0, "fr": 60.0},
@@ -59,14 +60,22 @@ def result(folder, mean, seed):
 def test_collect_and_table_by_hand(tables, tmp_path, monkeypatch):
     monkeypatch.setattr(tables, "RESULTS", tmp_path / "kept")
     (tmp_path / "kept").mkdir()
-    result(tmp_path / "runs" / "pathways" / "1", 10.0, 1)
-    result(tmp_path / "runs" / "pathways" / "2", 12.0, 2)
+    result(tmp_path / "runs" / "pathways" / "1", 10.0, 1, 1000)
+    result(tmp_path / "runs" / "pathways" / "2", 12.0, 2, 1000)
     result(tmp_path / "runs" / "dense-12ab34cd", 20.0, 1)
+    result(tmp_path / "runs" / "dense_trained_on-1f", 9.0, 1, 1000)
     tables.collect("mine", tmp_path / "runs")
     lines = tables.table_of("mine").splitlines()
     assert lines[0].startswith("| model | seeds | sparsity |")
     assert lines[2].startswith("| dense | 1 | 70% | 10 | 1.50 | 20.00 |")
-    assert "| adaptive | 2 |" in lines[3] and "| 11.00 ± 1.41 |" in lines[3]
+    assert "| adaptive | 2 | 70% | 1,000 + 10 |" in lines[4]
+    assert "| 11.00 ± 1.41 |" in lines[4]
+    assert lines[6:8] == [
+        "Mean CER, adaptive minus dense_trained_on (as many steps), by seed: "
+        "+1.00.",
+        "Mean CER, dense_trained_on minus dense (1,000 steps more), by seed: "
+        "-11.00.",
+    ]
     assert "commit 01234567" in lines[-1]
 
 

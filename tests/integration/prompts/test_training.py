@@ -26,6 +26,7 @@ def test_dense_and_adaptive_write_their_results(dense, adaptive):
     for folder, sparsity in ((dense, 0.0), (adaptive, 0.7)):
         result = json.loads((folder / "result.json").read_text())
         assert result["steps"] == 20
+        assert result["start_steps"] == (20 if sparsity else 0)
         assert result["sparsity"] == pytest.approx(sparsity, abs=1e-3)
         assert set(result["cer"]) == {"en", "fr"}
         assert result["seconds"] > 0 and result["host"]["cores"] >= 1

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from leanbrain.pruning.comparison.kinship import kinship
-from leanbrain.pruning.comparison.method import START
 from leanbrain.pruning.comparison.notes import notes
 from leanbrain.pruning.comparison.points import (
     MANY,
@@ -44,7 +43,7 @@ def verdict(found: Findings) -> str:
         sentences.append(
             f"At {percent(found.main_sparsity)} its CER differs from that of "
             f"{nearest.other.method}, the best of the others, by "
-            f"{_size(nearest)}."
+            f"{_size(nearest)}{_uneven(found, nearest)}."
         )
     return " ".join([*sentences, _against_dense(found)]).rstrip()
 
@@ -80,8 +79,7 @@ def details(found: Findings) -> list[str]:
             if members:
                 named = listed([_brief(x, len(versus) > MANY) for x in members])
                 parts.append(f"{word} {named}.")
-        others = [x.other for x in versus if x.other.method != START]
-        parts.append(_steps(found, point, others))
+        parts.append(_steps(found, point, [x.other for x in versus]))
         texts.append(" ".join(parts).rstrip())
     return texts
 
@@ -187,8 +185,10 @@ def _even_tally(found: Findings, rivals: Sequence[Versus]) -> str:
         for x in rivals
         if found.steps_of(x.point) == found.steps_of(x.other) is not None
     ]
-    if not 0 < len(even) < len(rivals):
+    if len(even) == len(rivals):
         return ""
+    if not even:
+        return " None of the others takes as many steps in all."
     lower = sum(x.difference.mean < 0.0 for x in even)
     surely = sum(x.lower for x in even)
     higher = sum(x.higher for x in even)
@@ -200,7 +200,10 @@ def _even_tally(found: Findings, rivals: Sequence[Versus]) -> str:
 
 
 def _against_dense(found: Findings) -> str:
-    """Compares with the best dense model at the main sparsity."""
+    """Compares with the best dense model at the main sparsity.
+
+    One that trained as long goes before: else training is credited to pruning.
+    """
     dense = [
         x
         for x in found.versus
@@ -208,11 +211,19 @@ def _against_dense(found: Findings) -> str:
     ]
     if not dense:
         return ""
-    best = max(dense, key=_gap)
+    best = max(dense, key=lambda x: (not _uneven(found, x), _gap(x)))
     return (
         f"From that of {best.other.method}, without sparsity, it differs by "
-        f"{_size(best)}."
+        f"{_size(best)}{_uneven(found, best)}."
     )
+
+
+def _uneven(found: Findings, versus: Versus) -> str:
+    """Says how many steps both take, where these differ or are not known."""
+    mine, other = found.steps_of(versus.point), found.steps_of(versus.other)
+    if mine == other is not None:
+        return ""
+    return f" (in {count(mine)} against {count(other)} steps in all)"
 
 
 def _size(versus: Versus) -> str:
@@ -249,7 +260,8 @@ def _steps(found: Findings, point: Point, others: Sequence[Point]) -> str:
         named = [
             name if x == mine else f"{name} ({count(x)})" for name, x in members
         ]
-        if len(known) > MANY and named:
+        # Those that differ are always named.
+        if len(known) > MANY and named and word == "as many as":
             named = [f"{len(named)} of the others"]
         if named:
             parts.append(f"{word} {listed(named)}")

@@ -7,6 +7,8 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+import yaml
+
 from leanbrain.checks import UserError
 from leanbrain.masking.targets import Target
 
@@ -15,6 +17,7 @@ __all__ = [
     "newest_checkpoint",
     "require_dense",
     "require_pruned",
+    "steps_of",
     "warn_if_sparse",
 ]
 
@@ -39,6 +42,34 @@ def newest_checkpoint(save_folder: StrPath) -> Path | None:
         return None
     found = Checkpointer(save_folder).find_checkpoint()
     return None if found is None else Path(found.path)
+
+
+def steps_of(save_folder: StrPath) -> int:
+    """Optimizer steps that the newest checkpoint below a save folder had.
+
+    Arguments
+    ---------
+    save_folder : path
+        Of a run whose Brain saves itself, as SpeechBrain's does.
+
+    Returns
+    -------
+    int
+
+    Raises
+    ------
+    UserError
+        If there is no checkpoint, or none that counts its steps.
+    """
+    folder = newest_checkpoint(save_folder)
+    path = None if folder is None else folder / "brain.ckpt"
+    if path is None or not path.is_file():
+        raise UserError(
+            "A checkpoint must hold brain.ckpt, which counts its steps, got "
+            f"{folder or save_folder} without one."
+        )
+    state = yaml.safe_load(path.read_text(encoding="utf-8"))
+    return int(state["optimizer_step"])
 
 
 def require_dense(save_folder: StrPath) -> None:

@@ -16,6 +16,7 @@ from leanbrain.page import (
     section,
     table,
 )
+from leanbrain.pruning.report.control import control, models_of, total_steps
 
 __all__ = ["page"]
 
@@ -52,23 +53,31 @@ def page(
 
 def _lead(summary: Mapping[str, Any]) -> str:
     """Says in words what the pruned models keep and what it costs."""
-    dense = summary.get("dense")
+    models = models_of(summary)
     sentences = []
-    for name, result in summary.items():
-        if name in ("host", "dense"):
+    for name, result in models.items():
+        if not result["sparsity"]:
             continue
         text = (
             f"{name}: every pathway keeps {100 * (1 - result['sparsity']):.0f}"
             f" % of the weights and makes {result['mean_cer']:.2f} % "
-            "character errors"
+            f"character errors after {total_steps(result):,} steps in all"
         )
-        if dense is not None:
-            text += f", the dense model {dense['mean_cer']:.2f} %"
+        base = control(summary, name)
+        if base is not None:
+            dense = models[base]
+            text += (
+                f", {base} without pruning {dense['mean_cer']:.2f} % after "
+                f"{total_steps(dense):,}"
+            )
         sentences.append(f"{text}.")
     note = (
         "Error rates are in percent, on test data; lower is better. CER counts"
-        " characters, WER words. A line with a minus is the difference to the "
-        "dense model in percentage points, taken before rounding."
+        " characters, WER words. Steps are those of the run, after those of "
+        "the model that it started from. A line with a minus is the difference"
+        " to the dense model nearest in steps, in percentage points, taken "
+        "before rounding: where their totals of steps differ it says so, and "
+        "is of training as well as of pruning."
     )
     return bullets(sentences) + caption(note)
 

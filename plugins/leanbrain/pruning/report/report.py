@@ -12,10 +12,15 @@ from typing import Any
 from leanbrain.checks import UserError
 from leanbrain.files import atomic_path, read_json, write_json, write_text
 from leanbrain.pruning.monitor.history import read_history
+from leanbrain.pruning.report.control import (
+    control,
+    models_of,
+    steps_cell,
+    uneven,
+)
 
 __all__ = ["collect", "markdown_table", "table", "write_report"]
 
-BASELINE = "dense"
 RESULT_FILE = "result.json"
 HISTORY_FILE = "history.jsonl"
 
@@ -28,8 +33,10 @@ def collect(runs: Mapping[str, str | os.PathLike[str]]) -> dict[str, Any]:
     runs : Mapping
         Name of a model -> folder of its run, with a file `result.json`:
         "sparsity" (share removed), "steps", "seconds", "cer" and "wer"
-        (language -> percent), "mean_cer" (percent), and anything that tells
-        where it comes from ("seed", "commit", "versions", "host", "hparams").
+        (language -> percent), "mean_cer" (percent), "start_steps" (of the
+        model that it started from, 0 where it is left out), and anything that
+        tells where it comes from ("seed", "commit", "versions", "host",
+        "hparams").
 
     Returns
     -------
@@ -61,7 +68,7 @@ def collect(runs: Mapping[str, str | os.PathLike[str]]) -> dict[str, Any]:
 
 
 def table(summary: Mapping[str, Any]) -> list[list[str]]:
-    """Lays the results out, with differences to the dense model.
+    """Lays the results out, with differences to a dense model.
 
     Arguments
     ---------
@@ -71,33 +78,35 @@ def table(summary: Mapping[str, Any]) -> list[list[str]]:
     Returns
     -------
     list
-        Rows of cells, the header first.
+        Rows of cells, the header first. A sparse model is compared with its
+        `control`; where that has another number of steps, the row says so.
     """
-    models = {k: x for k, x in summary.items() if k != "host"}
+    models = models_of(summary)
     known = (language for x in models.values() for language in x["cer"])
     languages = list(dict.fromkeys(known))
     header = ["model", "sparsity", "steps", "seconds"]
     header += [f"CER {k}" for k in languages] + ["mean CER", "mean WER"]
     rows = [header]
-    base = models.get(BASELINE)
     for name, result in models.items():
         errors = _errors(result, languages)
         rows.append(
             [
                 name,
                 f"{100 * result['sparsity']:.1f} %",
-                f"{result['steps']:d}",
+                steps_cell(result),
                 f"{result['seconds']:.0f}",
                 *("–" if x is None else f"{x:.2f}" for x in errors),
             ]
         )
-        if base is not None and name != BASELINE:
-            both = zip(errors, _errors(base, languages), strict=True)
+        base = control(summary, name)
+        if base is not None:
+            both = zip(errors, _errors(models[base], languages), strict=True)
             cells = (
                 "" if x is None or y is None else f"{x - y:+.2f}"
                 for x, y in both
             )
-            rows.append([f"{name} − {BASELINE}", "", "", "", *cells])
+            label = f"{name} − {base}{uneven(result, models[base])}"
+            rows.append([label, "", "", "", *cells])
     return rows
 
 
@@ -205,14 +214,16 @@ def _read_result(path: Path) -> dict[str, Any]:
     result = read_json(path)
     if not isinstance(result, dict):
         raise UserError(f"The file {path} must hold a JSON object.")
-    for key in ("sparsity", "steps", "seconds", "mean_cer"):
+    for key in ("sparsity", "seconds", "mean_cer"):
         if not _is_number(result.get(key)):
             raise _broken(path, key, "a number >= 0", result)
     if result["sparsity"] >= 1.0:
         raise _broken(path, "sparsity", "a share in [0, 1)", result)
-    if int(result["steps"]) != result["steps"]:
-        raise _broken(path, "steps", "an integer", result)
-    result["steps"] = int(result["steps"])
+    for key in ("steps", "start_steps"):
+        value = result.setdefault(key, 0)
+        if not _is_number(value) or int(value) != value:
+            raise _broken(path, key, "an integer >= 0", result)
+        result[key] = int(value)
     for key in ("cer", "wer"):
         values = result.get(key)
         if not isinstance(values, dict) or not all(

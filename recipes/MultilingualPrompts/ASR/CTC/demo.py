@@ -1,6 +1,9 @@
 #!/usr/bin/env python3
 """Trains dense, adaptive and fixed models and reports on them side by side.
 
+The pruned models start from the dense one and train on; as a control so does
+`dense_trained_on`, without pruning: same start, steps, batches, learning rate.
+
 To run this recipe, do the following:
 > python demo.py --results_folder results/demo
 > python demo.py --results_folder results/demo --data_folder <manifests>
@@ -32,6 +35,7 @@ from leanbrain.pruning.report.report import (
 FOLDER = Path(__file__).resolve().parent
 RUNS = {
     "dense": "dense.yaml",
+    "dense_trained_on": "pruned.yaml",
     "adaptive": "pathways.yaml",
     "fixed": "pruned.yaml",
 }
@@ -62,6 +66,7 @@ def budgets(data_folder):
     pruned = {} if data_folder else demo["pruned"]
     return demo["seed"], {
         "dense": {} if data_folder else demo["dense"],
+        "dense_trained_on": {**pruned, "method": "none"},
         "adaptive": pruned,
         "fixed": {**pruned, "method": "one_shot"},
     }
@@ -112,7 +117,7 @@ def train(name, folder, settings, seconds_per_step):
 
 
 def main(arguments):
-    """Synthesises if needed, trains three models, writes the report."""
+    """Synthesises if needed, trains the models, writes the report."""
     options = parse(arguments)
     results = Path(options.results_folder).resolve()
     seed, overrides = budgets(options.data_folder)

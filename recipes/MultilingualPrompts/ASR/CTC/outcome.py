@@ -10,6 +10,7 @@ from leanbrain.files import write_json
 from leanbrain.masking.targets import select_targets
 from leanbrain.provenance import commit, host_facts, versions
 from leanbrain.pruning.flops.meter import CostMeter, macs
+from leanbrain.pruning.host.checkpoints import steps_of
 
 
 def mask_facts(pruner):
@@ -60,6 +61,12 @@ def target_weights(hparams):
         return hparams["pruner"].masks.numel()
     targets = select_targets(hparams["modules"])
     return sum(target.parameter.numel() for target in targets)
+
+
+def start_steps(hparams):
+    """Steps of the dense model that a run starts from; 0 without one."""
+    start = hparams["dense_checkpoint"]
+    return steps_of(start) if start else 0
 
 
 def batch_macs(hparams):
@@ -133,6 +140,7 @@ def write_outcome(hparams, errors, valid_cer, steps, batches, seconds):
         **mask_facts(hparams["pruner"]),
         "target_weights": target_weights(hparams),
         "steps": steps,
+        "start_steps": start_steps(hparams),
         "seconds": seconds,
         "flops": training_flops(hparams, batches),
         "valid_cer": valid_cer,

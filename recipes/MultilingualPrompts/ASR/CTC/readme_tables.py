@@ -30,6 +30,7 @@ from leanbrain.provenance import short_commit
 from leanbrain.pruning.comparison import tables, words
 from leanbrain.pruning.comparison.findings import analyse
 from leanbrain.pruning.comparison.rows import commits_of, read_kept
+from leanbrain.pruning.report.control import steps_cell, uneven
 from leanbrain.text import markdown_table, markdown_text
 
 FOLDER = Path(__file__).resolve().parent
@@ -40,13 +41,20 @@ FACTS = (
     "model",
     "seed",
     "sparsity",
+    "start_steps",
     "steps",
     "minutes",
     "mean_cer",
     "mean_wer",
 )
 HOST = ("cpu", "cores", "torch", "speechbrain", "commit")
-MODELS = ("dense", "fixed", "adaptive")
+MODELS = ("dense", "dense_trained_on", "fixed", "adaptive")
+# Whose errors are subtracted from whose.
+PAIRS = (
+    ("adaptive", "fixed"),
+    ("adaptive", "dense_trained_on"),
+    ("dense_trained_on", "dense"),
+)
 
 
 def row_of(path):
@@ -64,6 +72,7 @@ def row_of(path):
         "model": model,
         "seed": result["seed"],
         "sparsity": f"{result['sparsity']:.4f}",
+        "start_steps": result["start_steps"],
         "steps": result["steps"],
         "minutes": f"{result['seconds'] / 60:.1f}",
         "mean_cer": f"{result['mean_cer']:.2f}",
@@ -113,17 +122,26 @@ def spread(values):
 
 
 def differences(rows):
-    """Mean CER of the pruned models against others, seed by seed."""
-    cer = {(r["model"], r["seed"]): float(r["mean_cer"]) for r in rows}
-    for other in ("fixed", "dense"):
+    """Mean CER of models against others, seed by seed, and whose steps."""
+    found = {(r["model"], r["seed"]): r for r in rows}
+    for model, other in PAIRS:
         pairs = [
-            cer[m, seed] - cer[other, seed]
-            for m, seed in sorted(cer)
-            if m == "adaptive" and (other, seed) in cer
+            (found[m, seed], found[other, seed])
+            for m, seed in sorted(found)
+            if m == model and (other, seed) in found
         ]
         if pairs:
-            each = ", ".join(f"{d:+.2f}" for d in pairs)
-            yield f"Mean CER, adaptive minus {other}, by seed: {each}."
+            gaps = (
+                float(x["mean_cer"]) - float(y["mean_cer"]) for x, y in pairs
+            )
+            each = ", ".join(f"{d:+.2f}" for d in gaps)
+            steps = uneven(*map(counted, pairs[0])) or " (as many steps)"
+            yield f"Mean CER, {model} minus {other}{steps}, by seed: {each}."
+
+
+def counted(row):
+    """The steps of a row, as numbers."""
+    return {k: int(row[k]) for k in ("steps", "start_steps")}
 
 
 def table_of(name):
@@ -141,7 +159,7 @@ def table_of(name):
         if not mine:
             continue
         cells = [model, str(len(mine)), f"{float(mine[0]['sparsity']):.0%}"]
-        cells.append(mine[0]["steps"])
+        cells.append(steps_cell(counted(mine[0])))
         cells += [spread(r[k] for r in mine) for k in ("minutes", "mean_cer")]
         cells += [spread(r[k] for r in mine) for k in languages]
         cells.append(spread(r["mean_wer"] for r in mine))

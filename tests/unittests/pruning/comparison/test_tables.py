@@ -223,9 +223,11 @@ def test_steps_are_compared(found):
 def test_many_methods_are_told_in_short():
     rates = (0.3, 0.35, 0.4)
     many = {f"m{i}": (rates, 1, None) for i in range(8)}
+    many["longer"] = (rates, 3, None)
     kept = fake_kept.make({"adaptive": (rates, 1, None), **many}, seeds=(1, 2))
     found = analyse(kept, draws=20)
-    assert "as many as 9 of the others" in words.details(found)[0]
+    wanted = "fewer than longer (3,780), as many as 9 of the others."
+    assert wanted in words.details(found)[0]
     assert not any("−" in x[0] for x in tables.by_language(found))
     assert any("only 2 seeds" in x for x in words.notes(found))
 

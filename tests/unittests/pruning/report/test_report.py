@@ -16,6 +16,7 @@ from leanbrain.pruning.report.report import (
     write_report,
 )
 
+FEWER = " (100 steps fewer)"
 HOST = {
     "cpu": "Fast &amp; <script> cheap",
     "cores": 2,
@@ -94,7 +95,7 @@ def test_summary_has_the_form_of_the_issue(runs):
         if name != "host":
             wanted = json.loads((runs[name] / "result.json").read_text())
             del wanted["host"]
-            assert content == wanted
+            assert content == {"start_steps": 0, **wanted}
 
 
 def test_another_machine_is_not_hidden(runs):
@@ -124,8 +125,9 @@ def test_broken_result_is_named(runs, text):
         ("sparsity", 1.0, r"a share in \[0, 1\), got 1.0"),
         ("sparsity", None, "a number >= 0, got None"),
         ("sparsity", True, "a number >= 0, got True"),
-        ("steps", -1, "a number >= 0, got -1"),
-        ("steps", 1.5, "an integer, got 1.5"),
+        ("steps", -1, "an integer >= 0, got -1"),
+        ("steps", 1.5, "an integer >= 0, got 1.5"),
+        ("start_steps", True, "an integer >= 0, got True"),
         ("seconds", "long", "a number >= 0, got 'long'"),
         ("mean_cer", float("nan"), "a number >= 0, got nan"),
         ("mean_cer", float("inf"), "a number >= 0, got inf"),
@@ -159,10 +161,37 @@ def test_table_has_the_numbers_and_the_differences(runs):
         + ["CER en", "CER fr", "mean CER", "mean WER"],
         ["dense", "0.0 %", "200", "61", "10.00", "20.00", "15.00", "30.00"],
         ["adaptive", "70.0 %", "100", "61", "10.50", "20.50", "15.50", "31.00"],
-        ["adaptive − dense", "", "", "", "+0.50", "+0.50", "+0.50", "+1.00"],
+        [f"adaptive − dense{FEWER}", "", "", ""]
+        + ["+0.50", "+0.50", "+0.50", "+1.00"],
         ["fixed", "70.0 %", "100", "61", "12.00", "22.00", "17.00", "34.00"],
-        ["fixed − dense", "", "", "", "+2.00", "+2.00", "+2.00", "+4.00"],
+        [f"fixed − dense{FEWER}", "", "", ""]
+        + ["+2.00", "+2.00", "+2.00", "+4.00"],
     ]
+
+
+def test_a_sparse_model_is_compared_with_the_dense_one_trained_as_long(runs):
+    """The difference is of pruning, not of training: the steps are equal."""
+    for name in ("adaptive", "fixed"):
+        change(runs[name], start_steps=200)
+    folder = runs["dense"].with_name("dense_trained_on")
+    folder.mkdir()
+    content = {**result(plus=-3.0, steps=100), "start_steps": 200}
+    (folder / "result.json").write_text(json.dumps(content))
+    runs["dense_trained_on"] = folder
+    summary = collect(runs)
+    rows = {row[0]: row for row in table(summary)}
+    assert rows["dense"][2] == "200" and rows["adaptive"][2] == "200 + 100"
+    assert rows["adaptive − dense_trained_on"][4:] == ["+3.50"] * 3 + ["+7.00"]
+    assert [x for x in rows if "−" in x] == [
+        "adaptive − dense_trained_on",
+        "fixed − dense_trained_on",
+    ]
+    html = write_report(runs, folder / "out").read_text(encoding="utf-8")
+    assert (
+        "adaptive: every pathway keeps 30 % of the weights and makes 15.50 % "
+        "character errors after 300 steps in all, dense_trained_on without "
+        "pruning 12.00 % after 300."
+    ) in html
 
 
 def test_table_works_without_a_dense_model_and_with_other_languages(runs):
@@ -252,7 +281,7 @@ def test_page_is_well_formed_and_escaped(report):
         "c0ffee<script>",
         "torch: 9.9.9",
         "keeps 30 % of the weights",
-        "the dense model 15.00 %",
+        "after 100 steps in all, dense without pruning 15.00 % after 200.",
     ):
         assert wanted in text
 
