@@ -22,6 +22,7 @@ from readme_tables import FRONT_ENDS, RESULTS, gather, keep, read_results
 from leanbrain._host import user_errors
 from leanbrain.checks import check_fraction, check_known
 from leanbrain.dataio.digits import synthesise_digits
+from leanbrain.digests import yaml_digest
 from leanbrain.files import read_json
 
 FOLDER = Path(__file__).resolve().parent
@@ -54,11 +55,10 @@ def parse(arguments):
 
 def run_folder(results, name, settings, rest):
     """A folder per run: other settings, YAML or data never mix with it."""
-    text = json.dumps([settings, rest], sort_keys=True)
+    said = yaml_digest([FOLDER / f"hparams/{name}.yaml"])
+    text = json.dumps([settings, rest, said], sort_keys=True)
     digest = hashlib.sha256(text.encode())
-    sources = [FOLDER / f"hparams/{name}.yaml", FOLDER / "hparams/model.yaml"]
-    sources += sorted(Path(settings["data_folder"]).glob("*.csv"))
-    for source in sources:
+    for source in sorted(Path(settings["data_folder"]).glob("*.csv")):
         digest.update(source.read_bytes())
     label = f"{name}-{settings['train_share']:g}-{settings['seed']}"
     return results / "runs" / f"{label}-{digest.hexdigest()[:8]}"

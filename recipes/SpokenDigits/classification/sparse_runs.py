@@ -11,10 +11,10 @@ from sparsity import METHODS, batch_macs
 
 from leanbrain.dataio.digest import data_digest
 from leanbrain.dataio.manifests import SPLITS
+from leanbrain.digests.yaml_files import yaml_digest
 from leanbrain.experiments.trials import Trial
 from leanbrain.hyperyaml import load_yaml
 from leanbrain.pruning.comparison.cells import ALL, Cell, Run
-from leanbrain.pruning.comparison.sources import sources_digest
 from leanbrain.pruning.flops.meter import CostMeter
 from leanbrain.pruning.host.starting import method_file
 
@@ -207,7 +207,7 @@ class Planner:
         config = {
             "arguments": [f"{{recipe}}/{entry}", *words],
             "data": self.digest,
-            "sources": sources_digest([FOLDER / entry, *files]),
+            "sources": yaml_digest([FOLDER / entry, *files]),
             "start": [run.trial.digest for run in needs],
         }
         places = {"recipe": str(FOLDER), "data": str(self.data)}

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import json
+import re
 from importlib import metadata
 from pathlib import Path
 
-__all__ = ["code_digest", "sources_digest"]
+from leanbrain.digests.python_files import imported_files, python_digest
+from leanbrain.digests.yaml_files import words_of, yaml_digest
+
+__all__ = ["code_digest", "workload_digest"]
 
 PACKAGES = (
     "torch",
@@ -17,6 +22,9 @@ PACKAGES = (
     "pytorch-optimizer",
 )
 """Whose code trains: other versions, other trials."""
+
+_TAG = re.compile(r"^!\w+:([\w.]+)$")
+_DOTTED = re.compile(r"^[^\W\d]\w*(\.\w+)+$")
 
 
 @functools.lru_cache
@@ -29,39 +37,65 @@ def code_digest() -> str:
         16 hexadecimal digits of the sources of LeanBrain's trials and
         optimizers and of the versions of what they stand on.
     """
-    digest = hashlib.sha256()
     package = Path(__file__).resolve().parents[1]
-    for folder in ("optimizers", "trials"):
-        for file in sorted((package / folder).glob("*.py")):
-            digest.update(file.name.encode())
-            digest.update(file.read_bytes())
-    for name in PACKAGES:
-        try:
-            version = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            version = "none"
-        digest.update(f"{name} {version}".encode())
-    return digest.hexdigest()[:16]
+    files = [
+        file
+        for folder in ("optimizers", "trials")
+        for file in sorted((package / folder).glob("*.py"))
+    ]
+    return _hash(
+        [file.name for file in files],
+        python_digest(files),
+        [[name, _version(name)] for name in PACKAGES],
+    )
 
 
-def sources_digest(folder: Path) -> str:
+def workload_digest(folder: Path, path: Path) -> str:
     """Hashes what a workload is made of: other sources, other trials.
 
     Arguments
     ---------
     folder : Path
         The folder of its recipe.
+    path : Path
+        Its YAML file.
 
     Returns
     -------
     str
-        16 hexadecimal digits.
+        16 hexadecimal digits of what the YAML says and of what the modules in
+        `folder` do that it names, with those that they import from there.
+        Comments, docstrings and files of other workloads do not count.
+
+    Raises
+    ------
+    UserError
+        If one of the files cannot be read.
     """
-    digest = hashlib.sha256()
-    files = [*folder.glob("*.py"), *folder.glob("hparams/**/*.yaml")]
-    # Trials do not run the script by which a user trains one workload.
-    files = [x for x in files if x.name != "train.py"]
-    for file in sorted(files):
-        digest.update(file.relative_to(folder).as_posix().encode())
-        digest.update(file.read_bytes())
-    return digest.hexdigest()[:16]
+    names = [name for word in words_of(path) for name in _named_by(word)]
+    files = imported_files(folder, names)
+    return _hash(
+        yaml_digest([path]),
+        [file.relative_to(folder).as_posix() for file in files],
+        python_digest(files),
+    )
+
+
+def _named_by(word: str) -> list[str]:
+    """What a tag builds, or a value that is a dotted name."""
+    if found := _TAG.match(word):
+        return [found.group(1)]
+    return [word] if _DOTTED.match(word) else []
+
+
+def _version(package: str) -> str:
+    """The version of a package; "none" without it."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "none"
+
+
+def _hash(*content: object) -> str:
+    """Hashes plain values."""
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]

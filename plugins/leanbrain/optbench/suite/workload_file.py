@@ -12,7 +12,7 @@ import yaml
 from leanbrain.checks import UserError, check_int, check_known, check_positive
 from leanbrain.dataio.digest import MANIFESTS
 from leanbrain.hyperyaml import resolved_text
-from leanbrain.optbench.suite.digests import sources_digest
+from leanbrain.optbench.suite.digests import workload_digest
 
 __all__ = ["WorkloadFile", "read_workload"]
 
@@ -28,7 +28,7 @@ class WorkloadFile:
     path : str
         The YAML file, relative to `folder`, with forward slashes.
     digest : str
-        Hash of the YAML and Python files of the recipe.
+        Hash of its YAML file and of the Python modules that this needs.
     total_steps : int
         The horizon of target setting, in optimizer steps.
     eval_every_steps : int
@@ -104,7 +104,7 @@ def read_workload(
     return WorkloadFile(
         folder=folder,
         path=path.relative_to(folder).as_posix(),
-        digest=sources_digest(folder),
+        digest=workload_digest(folder, path),
         total_steps=check_int("total_steps", keys["total_steps"], low=1),
         eval_every_steps=check_int(
             "eval_every_steps", keys["eval_every_steps"], low=1

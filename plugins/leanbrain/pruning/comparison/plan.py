@@ -10,11 +10,11 @@ from typing import Any
 from leanbrain.checks import check_int
 from leanbrain.dataio.digest import data_digest
 from leanbrain.dataio.manifests import SPLITS
+from leanbrain.digests.yaml_files import numbers_of, yaml_digest
 from leanbrain.experiments.trials import Trial
 from leanbrain.pruning.comparison.cells import ALL, MASKS, Cell, Run, Site
 from leanbrain.pruning.comparison.method import START, Method, Steps
 from leanbrain.pruning.comparison.rehearsal import check_plan
-from leanbrain.pruning.comparison.sources import numbers_of, sources_digest
 from leanbrain.pruning.comparison.suite import Choice, Suite
 from leanbrain.pruning.host.starting import method_file
 
@@ -216,7 +216,7 @@ class _Planner:
 
     def _hash(self, *names: str) -> str:
         """What the YAML files of a run say, paths being the recipe's."""
-        return sources_digest(self._site.recipe / name for name in names)
+        return yaml_digest(self._site.recipe / name for name in names)
 
 
 def _first_masks(source: Cell | None, languages: list[str]) -> dict[str, Run]:

@@ -8,9 +8,9 @@ from typing import Any
 
 from leanbrain.checks import UserError, check_known
 from leanbrain.dataio.manifests import read_manifest
+from leanbrain.digests.yaml_files import keys_of
 from leanbrain.pruning.comparison.cells import Site
 from leanbrain.pruning.comparison.method import Method
-from leanbrain.pruning.comparison.sources import keys_of
 from leanbrain.pruning.comparison.suite import Suite
 from leanbrain.pruning.host.starting import method_file
 from leanbrain.pruning.methods import load_method

@@ -20,12 +20,16 @@ import sys
 import time
 from pathlib import Path
 
+from pruners import METHODS
+
 from leanbrain._host import user_errors
 from leanbrain.checks import UserError
 from leanbrain.dataio.manifests import read_manifest
 from leanbrain.dataio.synthesis import synthesise_corpus
+from leanbrain.digests import yaml_digest
 from leanbrain.files import read_json
 from leanbrain.hyperyaml import load_yaml
+from leanbrain.pruning.host.starting import method_file
 from leanbrain.pruning.report.report import (
     collect,
     markdown_table,
@@ -74,11 +78,13 @@ def budgets(data_folder):
 
 def run_folder(results, name, settings):
     """A folder per run: other settings, YAML or data never mix with it."""
-    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
-    sources = [FOLDER / "hparams" / RUNS[name], FOLDER / "hparams/model.yaml"]
-    sources += sorted((FOLDER.parents[3] / "hparams/pruning").glob("*.yaml"))
-    sources += sorted(Path(settings["data_folder"]).glob("*.csv"))
-    for source in sources:
+    sources = [FOLDER / "hparams" / RUNS[name]]
+    if "method" in settings:
+        sources.append(method_file(settings["method"], METHODS))
+    said = yaml_digest(sources)
+    text = json.dumps([settings, said], sort_keys=True)
+    digest = hashlib.sha256(text.encode())
+    for source in sorted(Path(settings["data_folder"]).glob("*.csv")):
         digest.update(source.read_bytes())
     key = digest.hexdigest()[:8]
     return results / "runs" / f"{name}-{key}"

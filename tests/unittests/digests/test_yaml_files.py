@@ -3,7 +3,7 @@
 import pytest
 
 from leanbrain.checks import UserError
-from leanbrain.pruning.comparison.sources import numbers_of, sources_digest
+from leanbrain.digests.yaml_files import numbers_of, yaml_digest
 
 TEXT = "a: 1\nb: !include:part.yaml\n    c: !ref <a>\n"
 
@@ -13,7 +13,7 @@ def digest(tmp_path):
     def digest(text=TEXT, part="x: [1, 2]\n"):
         (tmp_path / "part.yaml").write_text(part)
         (tmp_path / "whole.yaml").write_text(text)
-        return sources_digest([tmp_path / "whole.yaml"])
+        return yaml_digest([tmp_path / "whole.yaml"])
 
     return digest
 
@@ -47,7 +47,7 @@ def test_files_may_lie_anywhere(digest, tmp_path):
     other.mkdir()
     for name in ("part.yaml", "whole.yaml"):
         (other / name).write_bytes((tmp_path / name).read_bytes())
-    assert sources_digest([other / "whole.yaml"]) == first
+    assert yaml_digest([other / "whole.yaml"]) == first
 
 
 def test_numbers_of_any_yaml(tmp_path):
@@ -57,7 +57,7 @@ def test_numbers_of_any_yaml(tmp_path):
 
 def test_missing_and_broken_files_are_named(tmp_path):
     with pytest.raises(UserError, match="gone.yaml cannot be read"):
-        sources_digest([tmp_path / "gone.yaml"])
+        yaml_digest([tmp_path / "gone.yaml"])
     (tmp_path / "broken.yaml").write_text("a: [1\n")
     with pytest.raises(UserError, match="broken.yaml must be YAML"):
         numbers_of(tmp_path / "broken.yaml")

@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,12 @@ import yaml
 
 from leanbrain.checks import UserError
 
-__all__ = ["keys_of", "numbers_of", "sources_digest"]
+__all__ = ["keys_of", "numbers_of", "words_of", "yaml_digest"]
 
 _INCLUDE = re.compile(r"^!include:(.+)$")
 
 
-def sources_digest(files: Iterable[str | os.PathLike[str]]) -> str:
+def yaml_digest(files: Iterable[str | os.PathLike[str]]) -> str:
     """Hashes YAML files together with all that they include.
 
     Arguments
@@ -40,6 +40,27 @@ def sources_digest(files: Iterable[str | os.PathLike[str]]) -> str:
     content = [_expanded(Path(file)) for file in files]
     text = json.dumps(content, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def words_of(file: str | os.PathLike[str]) -> list[str]:
+    """Lists the tags, keys and values of a YAML file of any kind.
+
+    Arguments
+    ---------
+    file : path
+        The file; those that it includes count as its own.
+
+    Returns
+    -------
+    list
+        Texts, in the order of the file.
+
+    Raises
+    ------
+    UserError
+        If a file is missing or is no YAML; the message names it.
+    """
+    return list(_flat(_expanded(Path(file))))
 
 
 def numbers_of(file: str | os.PathLike[str]) -> dict[str, float]:
@@ -100,6 +121,15 @@ def _expanded(file: Path) -> Any:
     """Tags and values of a file and of those that it includes."""
     node = _composed(file)
     return None if node is None else _plain(node, file)
+
+
+def _flat(content: Any) -> Iterator[str]:
+    """The texts in lists of lists."""
+    if isinstance(content, str):
+        yield content
+    else:
+        for part in content or ():
+            yield from _flat(part)
 
 
 def _composed(file: Path) -> yaml.Node | None:
