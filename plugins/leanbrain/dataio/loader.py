@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import torch
-import torch.distributed as dist
 
-from leanbrain.checks import UserError
+from leanbrain.dataio.epochs import check_ranks
 
 if TYPE_CHECKING:
     import speechbrain as sb
@@ -26,9 +25,9 @@ def make_train_loader(
 ) -> SaveableDataLoader:
     """Builds the training loader of a Brain from a language batch sampler.
 
-    SpeechBrain would wrap the batch sampler once more for distributed runs
-    and draw the workers' seed from the global generator, which shifts every
-    later random number of a resumed run. This loader does neither.
+    SpeechBrain would draw the workers' seed from the global generator, which
+    shifts every later random number of a resumed run. Here the seed depends
+    on the sampler's and the epoch alone.
 
     Arguments
     ---------
@@ -52,15 +51,7 @@ def make_train_loader(
     UserError
         If the sampler was built for another rank or number of ranks.
     """
-    distributed = dist.is_available() and dist.is_initialized()
-    ranks = dist.get_world_size() if distributed else 1
-    rank = dist.get_rank() if distributed else 0
-    if (sampler.rank, sampler.world_size) != (rank, ranks):
-        raise UserError(
-            f"The sampler must be built with rank={rank} and world_size="
-            f"{ranks}, as this process runs, got rank={sampler.rank} and "
-            f"world_size={sampler.world_size}."
-        )
+    check_ranks(sampler, shared_out=False)
     from speechbrain.dataio.batch import PaddedBatch
     from speechbrain.dataio.dataloader import SaveableDataLoader
 
@@ -71,6 +62,8 @@ def make_train_loader(
         num_workers=num_workers,
         generator=torch.Generator().manual_seed(sampler.seed),
     )
+    # The sampler seeds it anew with each epoch.
+    sampler.generator = loader.generator
     brain.train_sampler = sampler
     if brain.checkpointer is not None:
         brain.checkpointer.add_recoverable("dataloader-TRAIN", loader)

@@ -13,6 +13,7 @@ from leanbrain.checks import (
     check_int,
     check_positive,
 )
+from leanbrain.dataio.epochs import follow_brains
 
 __all__ = [
     "LanguageBatchSampler",
@@ -66,6 +67,11 @@ class LanguageBatchSampler(Sampler[list[int]]):
     epoch number alone: a resumed run that skips the batches already seen
     continues exactly where it was.
 
+    Each iteration is the next epoch. Every Brain says which one it trains,
+    however its loader was built (see ``epochs.follow_brains``), so that a
+    resumed run finds its place; where ``fit`` starts over with epochs that
+    this sampler has been through, it goes on with those that follow.
+
     Arguments
     ---------
     durations : sequence of float
@@ -95,9 +101,10 @@ class LanguageBatchSampler(Sampler[list[int]]):
     ...     [1.0, 1.2, 2.0, 0.5], ["en", "en", "fr", "fr"],
     ...     max_batch_s=3.0, batches_per_epoch=4,
     ... )
-    >>> sampler.set_epoch(1)
-    >>> len(list(sampler))
-    4
+    >>> first, second = list(sampler), list(sampler)
+    >>> sampler.set_epoch(2)
+    >>> len(first), list(sampler) == second
+    (4, True)
     """
 
     def __init__(
@@ -141,34 +148,69 @@ class LanguageBatchSampler(Sampler[list[int]]):
             },
             temperature,
         )
-        self.epoch = 1
+        self.epoch = 1  # of the next iteration
+        self.generator: torch.Generator | None = None
+        self._finished = -1  # the last epoch that was iterated to its end
+        self._shift = 0  # what later fits add to their numbers of epochs
+        follow_brains()
 
     def set_epoch(self, epoch: int) -> None:
-        """Chooses the epoch that the next iteration yields (from 1)."""
-        self.epoch = check_int("epoch", epoch, low=1)
+        """Chooses the epoch that the next iteration yields (from 0)."""
+        self.epoch = check_int("epoch", epoch, low=0) + self._shift
+        if self.generator is not None:
+            self.generator.manual_seed(self._mix(2, self.epoch))
+
+    def begin_epoch(self, epoch: int) -> None:
+        """As ``set_epoch``, but no epoch comes twice: a new fit goes on."""
+        if epoch + self._shift <= self._finished:
+            self._shift = self._finished + 1 - epoch
+        self.set_epoch(epoch)
 
     def __len__(self) -> int:
         return self.batches_per_epoch
 
     def __iter__(self) -> Iterator[list[int]]:
-        position = dict.fromkeys(self.languages, 0)
-        for epoch in range(1, self.epoch):
-            for language in self._draw(epoch):
-                position[language] += 1
+        # At the first batch: a loader may ask for an iterator and not use it.
+        epoch = self.epoch
+        self.epoch = epoch + 1
+        yield from self.batches(epoch)
+        self._finished = epoch
+
+    def batches(self, epoch: int) -> Iterator[list[int]]:
+        """This rank's batches of an epoch; the sampler stays where it is."""
         streams = {
-            name: self._stream(name, position[name]) for name in self.languages
+            name: self._stream(name, position)
+            for name, position in self._positions(epoch).items()
         }
-        for slot, language in enumerate(self._draw(self.epoch)):
+        for slot, language in enumerate(self._draw(epoch)):
             batch = next(streams[language])
             if slot % self.world_size == self.rank:
                 yield batch
 
+    def _positions(self, epoch: int) -> dict[str, int]:
+        """Where each language's stream is when an epoch begins.
+
+        Epoch 1 begins the first pass. Epoch 0, which only some runs have,
+        ends the pass before.
+        """
+        positions = dict.fromkeys(self.languages, 0)
+        for number in range(1, epoch):
+            for language in self._draw(number):
+                positions[language] += 1
+        if epoch == 0:
+            for language in self._draw(0):
+                positions[language] -= 1
+        return positions
+
     def _generator(self, *key: int) -> torch.Generator:
         """A generator of its own for every (purpose, language, pass)."""
+        return torch.Generator().manual_seed(self._mix(*key))
+
+    def _mix(self, *key: int) -> int:
         mixed = self.seed
         for part in key:
             mixed = (mixed * 1_000_003 + part + 1) % (2**63 - 1)
-        return torch.Generator().manual_seed(mixed)
+        return mixed
 
     def _draw(self, epoch: int) -> list[str]:
         """The languages of all slots of an epoch, over all ranks."""
@@ -182,8 +224,11 @@ class LanguageBatchSampler(Sampler[list[int]]):
         return [self.languages[i] for i in drawn.tolist()]
 
     def _stream(self, language: str, start: int) -> Iterator[list[int]]:
-        """Endless batches of one language, the first ``start`` left out."""
+        """Endless batches of one language from a position on."""
         number = 0
+        while start < 0:
+            number -= 1
+            start += len(self._one_pass(language, number))
         while True:
             batches = self._one_pass(language, number)
             yield from batches[start:]

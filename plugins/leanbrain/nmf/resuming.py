@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from speechbrain.dataio.dataloader import SaveableDataLoader
 
+from leanbrain.dataio.epochs import samplers_of
 from leanbrain.nmf.seeding import generator_for
 
 __all__ = ["batches_of", "length_of"]
@@ -31,7 +32,7 @@ def batches_of(loader: Any, seed: int, epoch: int, done: int) -> Iterator[Any]:
     Any
         Batches.
     """
-    for part in _parts(loader):
+    for part in (loader, *samplers_of(loader)):
         if callable(set_epoch := getattr(part, "set_epoch", None)):
             # As SpeechBrain's EpochCounter does, from 1.
             set_epoch(epoch + 1)
@@ -63,13 +64,6 @@ def length_of(loader: Any) -> int | None:
         return len(loader)
     except TypeError:
         return None
-
-
-def _parts(loader: Any) -> list[Any]:
-    """A DataLoader and its samplers."""
-    batch_sampler = getattr(loader, "batch_sampler", None)
-    inner = getattr(batch_sampler, "sampler", None)
-    return [loader, getattr(loader, "sampler", None), batch_sampler, inner]
 
 
 def _seed(seed: int, epoch: int) -> int:

@@ -42,12 +42,11 @@ def padded_seconds(sampler: LanguageBatchSampler, epochs: int) -> float:
     own = copy.copy(sampler)
     seconds = 0.0
     for epoch in range(1, epochs + 1):
-        own.set_epoch(epoch)
         for rank in range(sampler.world_size):
             own.rank = rank
             seconds += sum(
                 len(batch) * max(own.durations[i] for i in batch)
-                for batch in own
+                for batch in own.batches(epoch)
             )
     return seconds
 
