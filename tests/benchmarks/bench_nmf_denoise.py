@@ -92,7 +92,7 @@ def measure(data, options):
         "pause_s": options.pause,
         "mixtures_per_speaker": options.mixtures,
         "atoms": ATOMS,
-        "l1": enhance.problem.l1,
+        "speech_cost": enhance.speech_cost,
         "quiet": enhance.quiet,
         "noise_atoms": enhance.noise_atoms,
         "real_time_factor": {k: v / audio for k, v in seconds.items()},

@@ -60,7 +60,10 @@ def encode(
         Relative lengths of a batch, [B]; H is 0 in the padding, whatever V
         holds there.
     l1, l2 : float
-        Weights of sum(H) and of sum(H ** 2) / 2, added to the loss.
+        Weights of sum(H) and of sum(H ** 2) / 2, added to the loss. `l1`
+        makes activations sparse with loss="frobenius"; with "is" it makes
+        them smaller and no sparser; with "kl" it would only rescale them,
+        and must be 0.
 
     Returns
     -------

@@ -18,6 +18,7 @@ from leanbrain.checks import (
 from leanbrain.nmf.blocks import check_blocks, check_dictionary
 from leanbrain.nmf.encoding import encode_rows
 from leanbrain.nmf.framing import Framing, check_wavs, leading
+from leanbrain.nmf.inputs import check_penalty
 from leanbrain.nmf.problem import Problem
 from leanbrain.nmf.semi_supervised import semi_supervised
 from leanbrain.nmf.separation import wiener_masks
@@ -57,10 +58,14 @@ class NMFEnhance(nn.Module):
     tol : float
         An utterance is done when 10 iterations lower its loss by less than
         this share; 0 makes exactly `max_iter`.
+    speech_cost : float
+        Weight of the sum of the dictionary's activations beside learnt atoms,
+        see ``semi_supervised``. More takes away more noise, and more speech.
+        Independent of the level for "kl" alone: with another loss choose one
+        for your data. Without noise atoms it is not used.
     l1 : float
-        Weight of the sum of the dictionary's activations. More takes away
-        more noise, and more speech. Independent of the level for "kl" alone:
-        with another loss choose one for your data.
+        Weight of the sum of activations, as of ``encode``, where there are no
+        noise atoms.
     spectrum_power : float
         Exponent of the magnitude, as in ``NMFFeatures``.
     mask_power : float
@@ -98,7 +103,8 @@ class NMFEnhance(nn.Module):
         loss: str = "kl",
         max_iter: int = 50,
         tol: float = 1e-4,
-        l1: float = 0.15,
+        speech_cost: float = 0.15,
+        l1: float = 0.0,
         spectrum_power: float = 1.0,
         mask_power: float = 2.0,
         sources: Sequence[str] | None = None,
@@ -109,6 +115,12 @@ class NMFEnhance(nn.Module):
         self.framing = Framing(sample_rate, n_fft, win_length, hop_length)
         self.noise_atoms = check_int("noise_atoms", noise_atoms, low=0)
         self.problem = Problem.checked(loss, "auto", max_iter, tol, l1, 0.0)
+        self.speech_cost = check_penalty("speech_cost", speech_cost)
+        if l1 and self.noise_atoms:
+            raise UserError(
+                "`l1` must be 0 with `noise_atoms`, beside which `speech_cost` "
+                f"is the weight, got {l1!r}."
+            )
         self.spectrum_power = check_positive("spectrum_power", spectrum_power)
         self.mask_power = check_positive("mask_power", mask_power)
         self.quiet = check_fraction("quiet", quiet, low_open=True)
@@ -242,6 +254,7 @@ class NMFEnhance(nn.Module):
                 counts=counts,
                 generator=generator,
                 quiet=self.quiet,
+                fixed_cost=self.speech_cost,
             )
             parts[NOISE] = H[..., W.shape[1] :] @ learnt.mT
         else:

@@ -61,7 +61,7 @@ def nmf(
         is a generator with seed 0. The global generator is left alone.
     l1, l2 : float
         Weights of sum(H) and of sum(H ** 2) / 2, for columns of W that sum
-        to one.
+        to one; see ``encode``.
 
     Returns
     -------

@@ -64,8 +64,8 @@ class NMFFeatures(TunedDictionary):
     tol : float
         When a frame is done, see ``encode``.
     l1 : float
-        Weight of the sum of activations, for sparse ones; in encoding alone,
-        learning has none.
+        Weight of the sum of activations, as of ``encode``: sparse ones with
+        loss="frobenius". In encoding alone, learning has none.
     spectrum_power : float
         Exponent of the magnitude: 1 magnitudes (as fits "kl"), 2 powers (as
         fits "is").

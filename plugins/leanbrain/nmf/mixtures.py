@@ -25,11 +25,13 @@ class Mixtures:
     draw : Tensor
         Random numbers in [0, 1), [F, n], that the n learnt atoms start from.
     problem : Problem
-        Loss, limits and `l1`.
+        Loss and limits.
     counts : Tensor
         Real frames of each item, [B], at least one.
     quiet : float
         Share of frames, the quietest, that the new atoms are learnt from.
+    fixed_cost : float
+        Weight of the sum of the fixed atoms' activations.
     """
 
     def __init__(
@@ -40,6 +42,7 @@ class Mixtures:
         problem: Problem,
         counts: Tensor,
         quiet: float,
+        fixed_cost: float,
     ) -> None:
         self.problem, self.loss = problem, problem.loss
         atoms = W.sum(0, keepdim=True)
@@ -59,8 +62,8 @@ class Mixtures:
         level = level.clamp_min(EPS)
         self.S = level.expand(-1, -1, W.shape[1]).contiguous()
         self.H = level.expand(-1, -1, draw.shape[1]).contiguous()
-        self.l1, _ = penalty_weights(
-            self.loss, problem.l1, 0.0, self.scale, atoms
+        self.cost, _ = penalty_weights(
+            self.loss, fixed_cost, 0.0, self.scale, atoms
         )
         units = self.scale.double().flatten() ** self.loss.degree
         self.units = units
@@ -111,7 +114,7 @@ class Mixtures:
             fixed, free = self.W.sum(0), self.N.sum(1, keepdim=True)
         else:
             fixed, free = pos @ self.W, pos @ self.N
-        fixed = fixed if self.l1 is None else fixed + self.l1
+        fixed = fixed if self.cost is None else fixed + self.cost
         self.S = self._step(self.S, neg @ self.W, fixed)
         self.H = self._step(self.H, neg @ self.N, free)
         return self.S @ self.W.T
@@ -138,8 +141,8 @@ class Mixtures:
         rows = self.loss.rows(self.V.flatten(0, 1), P, torch.empty_like(P))
         rows = rows.view(self.V.shape[:2]) * self.weights[..., 0]
         now = rows.sum(1)
-        if self.l1 is not None:
-            cost = self.weights * self.l1 * self.S
+        if self.cost is not None:
+            cost = self.weights * self.cost * self.S
             now = now + cost.sum((1, 2), dtype=torch.float64)
         level = self.V.sum((1, 2), dtype=torch.float64)
         noise = 16 * torch.finfo(self.V.dtype).eps * level
@@ -157,8 +160,8 @@ class Mixtures:
         self.weights = self.weights[keep]
         self.V, self.valid = self.V[keep], self.valid[keep]
         self.S, self.H, self.N = self.S[keep], self.H[keep], self.N[keep]
-        if self.l1 is not None:
-            self.l1 = self.l1[keep]
+        if self.cost is not None:
+            self.cost = self.cost[keep]
 
     def _store(self) -> None:
         for done, now in zip(self.done, (self.S, self.H, self.N), strict=True):

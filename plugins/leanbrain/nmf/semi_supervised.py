@@ -11,7 +11,7 @@ from torch import Tensor
 
 from leanbrain.checks import UserError, check_fraction, check_int
 from leanbrain.nmf.info import Info
-from leanbrain.nmf.inputs import check_atoms
+from leanbrain.nmf.inputs import check_atoms, check_penalty
 from leanbrain.nmf.mixtures import Mixtures
 from leanbrain.nmf.problem import Problem
 
@@ -32,14 +32,14 @@ def semi_supervised(
     counts: Tensor | None = None,
     generator: torch.Generator | None = None,
     quiet: float = 1.0,
+    fixed_cost: float = 0.0,
 ) -> tuple[Tensor, Tensor, Info]:
     """Learns further atoms on each item of a batch beside fixed ones.
 
     Multiplicative updates, with which the loss does not rise: of the new
     atoms, then of all activations; the loss is that of the frames that the
     atoms are learnt from. Items are independent problems; each stops
-    by its own progress. `l1` weighs the activations of the fixed atoms alone:
-    it says how much cheaper it is to explain a frame by the new ones.
+    by its own progress.
 
     Arguments
     ---------
@@ -50,7 +50,7 @@ def semi_supervised(
     n_atoms : int
         How many atoms to learn on each item, >= 1.
     problem : Problem
-        Loss, limits and `l1`; its solver is not used, `l2` must be 0.
+        Loss and limits; its solver is not used, `l1` and `l2` must be 0.
     counts : Tensor | None
         Real frames of each item, [B], the first ones; None: all.
     generator : torch.Generator | None
@@ -58,6 +58,10 @@ def semi_supervised(
     quiet : float
         Share of frames, those of least level, that the new atoms are learnt
         from, in (0, 1]. With all, they learn what the loudest source does.
+    fixed_cost : float
+        Weight of the sum of the fixed atoms' activations, >= 0: how much
+        cheaper it is to explain a frame by the new atoms. It makes nothing
+        sparse; it divides mixtures.
 
     Returns
     -------
@@ -71,7 +75,7 @@ def semi_supervised(
     Raises
     ------
     UserError
-        If W does not fit V or has a column of zeros.
+        If W does not fit V or has a column of zeros, or a penalty is not 0.
 
     Example
     -------
@@ -87,8 +91,13 @@ def semi_supervised(
     if V.dim() != 3:
         raise UserError(f"`V` must be a batch [B, T, F], got {tuple(V.shape)}.")
     W = check_atoms("W", W, V.shape[2]).to(V)
-    if problem.l2:
-        raise UserError(f"`l2` must be 0 here, got {problem.l2!r}.")
+    fixed_cost = check_penalty("fixed_cost", fixed_cost)
+    for name in ("l1", "l2"):
+        if getattr(problem, name):
+            raise UserError(
+                f"`{name}` must be 0 where atoms are learnt on a mixture, got "
+                f"{getattr(problem, name)!r}."
+            )
     if counts is None:
         counts = torch.full((len(V),), V.shape[1])
     if generator is None:
@@ -104,7 +113,13 @@ def semi_supervised(
             frames = int(counts[group[0]])
             group, part_counts = group.to(V.device), counts[group].to(V.device)
             part = Mixtures(
-                V[group, :frames], W, draw, problem, part_counts, quiet
+                V[group, :frames],
+                W,
+                draw,
+                problem,
+                part_counts,
+                quiet,
+                fixed_cost,
             )
             part.run()
             H[group, :frames], learnt[group] = part.result()

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from leanbrain.checks import check_int
-from leanbrain.nmf.inputs import check_penalty
 from leanbrain.nmf.losses import Loss
+from leanbrain.nmf.problem import check_l1
 from leanbrain.nmf.scaling import penalty_weights, power_of_two
 from leanbrain.nmf.solvers import find_loss
 from leanbrain.nmf.solvers.base import EPS
@@ -47,7 +47,7 @@ def encode_unrolled(
     start : Tensor | None
         H to start from, [N, K].
     l1 : float
-        Weight of sum(H), as of ``encode``.
+        Weight of sum(H), as of ``encode``: 0 with "kl".
 
     Returns
     -------
@@ -57,7 +57,7 @@ def encode_unrolled(
     Raises
     ------
     UserError
-        If the loss is unknown or `steps` < 1.
+        If the loss is unknown, `steps` < 1, or `l1` is not 0 with the KL loss.
 
     Example
     -------
@@ -84,9 +84,7 @@ def encode_unrolled(
     else:
         H = (start / scale).clamp_min(EPS)
     ones = W.detach().new_ones(1, W.shape[1])
-    penalty, _ = penalty_weights(
-        found, check_penalty("l1", l1), 0.0, scale, ones
-    )
+    penalty, _ = penalty_weights(found, check_l1(found, l1), 0.0, scale, ones)
     with torch.autocast(V.device.type, enabled=False):
         for _ in range(steps):
             H = _update(found, V, H, W, penalty)

@@ -26,10 +26,10 @@ def tune(data, options):
     for settings in grid:
         named = dict(zip(SUBTRACTION, settings, strict=True))
         show(f"subtraction {named}", cases, lambda x, s=named: subtract(x, **s))
-    base = {"noise_atoms": 8, "l1": 0.15, "quiet": 0.5}
+    base = {"noise_atoms": 8, "speech_cost": 0.15, "quiet": 0.5}
     choices = {
         "noise_atoms": [1, 2, 4, 8, 16],
-        "l1": [0.0, 0.05, 0.1, 0.15, 0.2, 0.4],
+        "speech_cost": [0.0, 0.05, 0.1, 0.15, 0.2, 0.4],
         "quiet": [0.2, 0.3, 0.5, 1.0],
         "mask_power": [1.0, 2.0, 3.0],
         "spectrum_power": [0.7, 1.0, 1.5],

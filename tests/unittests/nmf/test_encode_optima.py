@@ -64,6 +64,7 @@ PENALTIES = [(0.0, 0.0), (0.3, 0.0), (0.0, 2.0), (0.2, 1.0)]
 def test_optimality_conditions_with_penalties(toy, oracle, loss, l1, l2):
     """Of the documented problem: loss + l1 sum(H) + l2 / 2 sum(H ** 2)."""
     V, W, _ = toy()
+    l1 = 0.0 if loss == "kl" else l1
     options = {"loss": loss, "max_iter": 300, "tol": 0, "l1": l1, "l2": l2}
     H, info = encode(V, W, **options)
     slope = oracle.gradient(loss, *numpy(V, W, H)) + l1 + l2 * H.numpy()
@@ -97,13 +98,14 @@ def test_itakura_saito_with_l1_descends_to_a_stationary_point(toy, oracle, l1):
 def test_penalties_scale_with_the_loss(toy, solver, loss, scale):
     V, W, _ = toy()
     degree = {"kl": 1, "frobenius": 2, "is": 0}[loss]
+    l1 = 0.0 if loss == "kl" else 0.3
     l2 = 0.0 if loss == "is" else 0.5
     options = {"loss": loss, "solver": solver, "max_iter": 50, "tol": 0}
-    wanted, _ = encode(V, W, l1=0.3, l2=l2, **options)
+    wanted, _ = encode(V, W, l1=l1, l2=l2, **options)
     got, _ = encode(
         V * scale,
         W,
-        l1=0.3 * scale ** (degree - 1),
+        l1=l1 * scale ** (degree - 1),
         l2=l2 * scale ** (degree - 2),
         **options,
     )

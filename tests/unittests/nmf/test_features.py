@@ -311,10 +311,9 @@ def test_float64_waveforms_are_taken():
 
 
 def test_sparsity_reaches_tuned_atoms():
-    plain, sparse = (
-        trained(tuned_atoms=-1, compression=identity, l1=l1) for l1 in (0, 2)
-    )
-    fixed = trained(compression=identity, l1=2)
+    common = {"compression": identity, "loss": "frobenius"}
+    plain, sparse = (trained(tuned_atoms=-1, l1=l1, **common) for l1 in (0, 2))
+    fixed = trained(l1=2, **common)
     wavs = speechlike()
     assert sparse(wavs).sum() < 0.8 * plain(wavs).sum()
     assert_close(sparse(wavs).sum(), fixed(wavs).sum(), rtol=0.02, atol=0)

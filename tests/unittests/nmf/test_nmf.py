@@ -51,7 +51,7 @@ def test_multiplicative_updates_never_rise(speech, oracle, loss):
 @pytest.mark.parametrize("loss", LOSSES)
 def test_penalised_loss_never_rises(toy, oracle, loss, l1, l2):
     """Of columns of W that sum to one: no escape to small H, large W."""
-    l2 = 0.0 if loss == "is" else l2
+    l1, l2 = (0.0 if loss == "kl" else l1), (0.0 if loss == "is" else l2)
     V, W0, H0 = toy()
     options = {"loss": loss, "init": (W0, H0), "tol": 0, "l1": l1, "l2": l2}
     before = np.inf
@@ -68,8 +68,10 @@ def test_penalised_loss_never_rises(toy, oracle, loss, l1, l2):
 def test_penalties_make_activations_small(toy, solver, loss):
     V, *_ = toy()
     options = {"loss": loss, "solver": solver, "max_iter": 60, "tol": 0}
+    penalty = "l2" if loss == "kl" else "l1"
     free, sparse = (
-        nmf(V, 4, l1=weight, **options)[1].sum() for weight in (0.0, 2.0)
+        nmf(V, 4, **{penalty: weight}, **options)[1].sum()
+        for weight in (0.0, 2.0)
     )
     assert float(sparse) < 0.98 * float(free)
 

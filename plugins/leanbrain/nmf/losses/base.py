@@ -41,6 +41,9 @@ class Loss:
         Exponent of the multiplicative step with which the loss cannot rise.
     w_first : bool
         Which factor the published algorithms update first.
+    l1_rescales : bool
+        Whether a weight of sum(H) only divides H by a number where atoms sum
+        to one, so that sum(H) is that of P.
     """
 
     name: str
@@ -51,6 +54,7 @@ class Loss:
     split: Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
     power: float = 1.0
     w_first: bool = False
+    l1_rescales: bool = False
 
 
 def row_losses(

@@ -70,4 +70,6 @@ KL = Loss(
     level=kl_level,
     split=kl_split,
     w_first=True,
+    # (1 + l1) P - V log P is least where P - V log P is, divided by 1 + l1.
+    l1_rescales=True,
 )
