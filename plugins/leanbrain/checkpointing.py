@@ -8,7 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from speechbrain.utils.checkpoints import Checkpoint, Checkpointer
-from speechbrain.utils.distributed import ddp_barrier, if_main_process
+from speechbrain.utils.distributed import (
+    ddp_barrier,
+    if_main_process,
+    main_process_only,
+)
 
 from leanbrain.checks import UserError
 from leanbrain.files import load_tensors, save_tensors
@@ -59,13 +63,14 @@ class SafeCheckpointer(Checkpointer):
                 "(is the disk full?); the last complete one is kept, got "
                 f"{type(error).__name__}: {reason}"
             ) from error
+        # Savers of other ranks may still write into the folder.
         ddp_barrier()
-        if saved is None:
-            return None
-        final = saved.path.with_name(saved.path.name.removeprefix(PARTIAL))
-        _replace(saved.path, final)
-        files = {n: final / p.name for n, p in saved.paramfiles.items()}
-        return Checkpoint(final, saved.meta, files)
+        if saved is not None:
+            saved = _published(saved)
+        # Whether checkpoints are listed, loaded or deleted next: every rank
+        # must find the same ones, as deleting is done by all of them in step.
+        ddp_barrier()
+        return saved
 
     def _new_checkpoint_dirpath(self) -> Path:
         return _aside(super()._new_checkpoint_dirpath())
@@ -98,10 +103,12 @@ def add_state(checkpointer: Checkpointer, name: str, owner: Any) -> None:
     """
     kind = f"leanbrain.{name}"
 
+    # The other ranks wait: one that looks at the checkpoint before the file is
+    # there would take the state for an optional one that is absent.
+    @main_process_only
     def save(obj: Any, path: Path) -> None:
-        if if_main_process():
-            head = {"format": kind, "version": STATE_VERSION}
-            save_tensors(path, {**head, "state": obj.state_dict()})
+        head = {"format": kind, "version": STATE_VERSION}
+        save_tensors(path, {**head, "state": obj.state_dict()})
 
     def load(obj: Any, path: Path, end_of_epoch: bool) -> None:
         saved = load_tensors(path, kind=kind, version=STATE_VERSION)
@@ -119,6 +126,14 @@ def add_state(checkpointer: Checkpointer, name: str, owner: Any) -> None:
 def _aside(path: Path) -> Path:
     """A name that Checkpointer does not take for a checkpoint."""
     return path.with_name(PARTIAL + path.name)
+
+
+def _published(saved: Checkpoint) -> Checkpoint:
+    """Gives a complete checkpoint its final name."""
+    final = saved.path.with_name(saved.path.name.removeprefix(PARTIAL))
+    _replace(saved.path, final)
+    files = {n: final / p.name for n, p in saved.paramfiles.items()}
+    return Checkpoint(final, saved.meta, files)
 
 
 def _replace(new: Path, final: Path) -> None:
