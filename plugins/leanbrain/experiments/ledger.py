@@ -128,10 +128,12 @@ class Ledger:
             If the disk does not take it.
         """
         signed = sign(row)
-        write_json(
-            self.root / "trials" / signed["digest"] / "result.json", signed
-        )
-        self.append(signed)
+        place = self.root / "trials" / signed["digest"] / "result.json"
+        # Whoever finds the row in the folder alone takes it for one that a
+        # kill left out of the ledger, and adds it: so nobody may look between.
+        with self._writing():
+            write_json(place, signed)
+            self.append(signed)
         return signed
 
     def append(self, row: Mapping[str, Any]) -> None:
@@ -148,10 +150,16 @@ class Ledger:
             If the disk does not take it; the ledger is then as it was.
         """
         line = canonical(sign(row)).encode() + b"\n"
+        with self._writing():
+            _append(self.path, line)
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Keeps others away; says which file a full disk leaves as it was."""
         try:
             self.root.mkdir(parents=True, exist_ok=True)
             with self._lock:
-                _append(self.path, line)
+                yield
         except OSError as error:
             raise UserError(
                 f"The file {self.path} cannot be written "
@@ -181,11 +189,12 @@ class Ledger:
         list
             What `read` returns.
         """
-        rows = self.read()
-        known = {row["checksum"] for row in self._good_lines()}
-        for row in rows:
-            if row["checksum"] not in known:
-                self.append(row)
+        with _locked_if_possible(self._lock):
+            rows = self.read()
+            known = {row["checksum"] for row in self._good_lines()}
+            for row in rows:
+                if row["checksum"] not in known:
+                    self.append(row)
         return rows
 
     def repair(self) -> int:

@@ -12,6 +12,7 @@ import pytest
 
 from leanbrain import UserError
 from leanbrain.experiments import Ledger
+from leanbrain.experiments import ledger as ledger_module
 from leanbrain.experiments.ledger import check_row, sign
 
 
@@ -150,6 +151,7 @@ def test_checksum_covers_every_key():
 LIMITED = """
 import resource, sys
 from leanbrain.experiments import Ledger
+from leanbrain.experiments import ledger as ledger_module
 limit = int(sys.argv[2])
 resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 Ledger(sys.argv[1]).append({"digest": "9" * 16, "status": "done"})
@@ -204,3 +206,23 @@ def test_many_writers_lose_nothing(root):
     for thread in threads:
         thread.join()
     assert len(quiet_read(Ledger(root))) == 80
+
+
+def test_a_reader_between_folder_and_ledger_adds_nothing(root, monkeypatch):
+    """Two launchers on one folder: one completes what the other records."""
+    others, write = [], ledger_module.write_json
+
+    def write_and_let_others_look(path, content):
+        write(path, content)
+        other = threading.Thread(target=Ledger(root).complete)
+        other.start()
+        others.append(other)
+        # Time enough for one that does not wait.
+        other.join(0.5)
+
+    monkeypatch.setattr(ledger_module, "write_json", write_and_let_others_look)
+    Ledger(root).record(row(1))
+    for other in others:
+        other.join()
+    assert len(others) == 1
+    assert len(Ledger(root).path.read_text().splitlines()) == 1
