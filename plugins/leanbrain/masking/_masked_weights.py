@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -13,10 +13,11 @@ from torch.nn.utils import parametrize
 from torch.nn.utils.weight_norm import WeightNorm
 
 from leanbrain.checks import UserError
+from leanbrain.masking._writes import bit_sums, same_sums, sample_of
 from leanbrain.masking.maskset import MaskSet
 from leanbrain.masking.packing import count_bits, unpack
 
-__all__ = ["MaskedWeights", "Place", "swapped"]
+__all__ = ["MaskedWeights", "Place", "forget_written", "swapped"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,9 +61,9 @@ class MaskedWeights:
 
     Without gradients the products are kept until weights or masks change:
     one copy of the layer's weights for every pathway that is in use. Weights
-    are seen to change by autograd's version counter and the address of their
-    memory; writes that neither tells (`.data` in place, fused optimizers, any
-    to parameters made in inference mode) need `forget`. Where gradients are
+    are seen to change by autograd's version counter, the address of their
+    memory and, on the CPU, some of their values (elsewhere looking would hold
+    up every layer); `forget_written` sees every change. Where gradients are
     wanted the product is made anew, as each has a graph of its own.
 
     Arguments
@@ -99,6 +100,23 @@ class MaskedWeights:
         self._keys.clear()
         self._bits.clear()
         self._kept.clear()
+
+    def sums(self) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+        """Sums of the bits of the weights that kept products are of.
+
+        Returns
+        -------
+        tuple of list
+            As they were when the products were made, and as they are.
+        """
+        if not self._kept:
+            return [], []
+        weights = [place.parameter for place in self.places]
+        if not all(kept.is_of(weights) for kept in self._kept.values()):
+            self._kept.clear()  # perhaps moved to another device as well
+        then = [x for kept in self._kept.values() for x in kept.sums]
+        now = [bit_sums(weight) for weight in weights] if then else []
+        return then, now * len(self._kept)
 
     def of(self, key: Hashable) -> list[torch.Tensor] | None:
         """The weights of the pathways with this key.
@@ -154,6 +172,24 @@ class MaskedWeights:
         ]
 
 
+def forget_written(layers: Iterable[MaskedWeights]) -> None:
+    """Drops the products of weights that were written to since, of all layers.
+
+    Arguments
+    ---------
+    layers : iterable of MaskedWeights
+        All of a model: a device is waited for only once.
+    """
+    sums = [(layer, *layer.sums()) for layer in layers]
+    then = [x for _, old, _ in sums for x in old]
+    now = [x for _, _, new in sums for x in new]
+    same = iter(same_sums(then, now) if then else [])
+    for layer, old, _ in sums:
+        unchanged = [next(same) for _ in old]
+        if not all(unchanged):
+            layer.forget()
+
+
 class _Kept:
     """Masked weights, and by what later writes to the weights can be told."""
 
@@ -164,12 +200,18 @@ class _Kept:
         # Held: memory that was freed could become that of other values.
         self._memory = [w.detach() for w in weights]
         self._versions = [_version(w) for w in weights]
+        self._samples = [sample_of(w) for w in weights]
+        self.sums = [bit_sums(w) for w in weights]
 
     def is_of(self, weights: list[torch.Tensor]) -> bool:
-        """Says whether the weights are as they were."""
+        """Says whether the weights are as they were, as far as is cheap."""
         return self._versions == [_version(w) for w in weights] and all(
-            old.data_ptr() == new.data_ptr() and old.dtype == new.dtype
-            for old, new in zip(self._memory, weights, strict=True)
+            old.data_ptr() == new.data_ptr()
+            and old.dtype == new.dtype
+            and (not new.is_cpu or torch.equal(values, sample_of(new)))
+            for old, new, values in zip(
+                self._memory, weights, self._samples, strict=True
+            )
         )
 
 

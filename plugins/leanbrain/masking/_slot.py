@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from leanbrain.checks import UserError
+from leanbrain.masking._writes import bit_sums
 from leanbrain.masking.blend import Blender, as_row
 
 __all__ = ["Blenders", "Slot"]
@@ -44,6 +45,8 @@ class Slot:
         self._blenders = blenders
         self._noted = parameter.detach()
         self._version = parameter._version
+        # Sums of the parameter's bits; None where they are not known.
+        self._sums: torch.Tensor | None = None
         self._rows: tuple[torch.Tensor, torch.Tensor] | None = None
 
     def follow(self) -> bool:
@@ -64,14 +67,32 @@ class Slot:
         self._rows = None
         return True
 
-    def settle(self) -> None:
-        """Copies shown entries to the dense copy if they may have changed.
+    def settle(self, counters_only: bool = False) -> None:
+        """Copies shown entries to the dense copy if they have changed.
 
-        Seen are in-place operations (they raise the version counter) and
-        `parameter.data = ...` (another memory).
+        Seen are in-place operations (they raise the version counter),
+        `parameter.data = ...` (another memory) and writes through `.data`
+        (other sums of the bits), unless `counters_only`.
         """
-        if self._is_changed():
-            self.take(self.shown)
+        sums = self.sums()
+        if sums is not None and (
+            counters_only or torch.equal(sums, bit_sums(self.parameter))
+        ):
+            return
+        self.take(self.shown)
+        self.note_sums()
+
+    def sums(self) -> torch.Tensor | None:
+        """Sums of the bits as they were noted; None if others write now.
+
+        That is, if the parameter is known to have changed since.
+        """
+        return None if self._is_changed() else self._sums
+
+    def note_sums(self) -> None:
+        """Notes by what writes that no counter shows can be told."""
+        if self._sums is None:
+            self._sums = bit_sums(self.parameter)
 
     def take(self, bits: torch.Tensor | None) -> None:
         """Copies entries of the parameter to the dense copy.
@@ -137,6 +158,7 @@ class Slot:
         self.dense.masked_fill_(where.to(self.dense.device), value)
         self._stained = True
         self.show(self.shown)
+        self.note_sums()
 
     def _is_changed(self) -> bool:
         """Says whether the parameter was written to since the last note."""
@@ -149,6 +171,7 @@ class Slot:
         """Notes by what later writes to the parameter can be told."""
         self._hold()
         self._version = self.parameter._version
+        self._sums = None
 
     def _hold(self) -> None:
         """Holds the parameter's memory: freed, it could become a new one's."""

@@ -8,6 +8,7 @@ import torch
 
 from leanbrain.checks import UserError, check_known
 from leanbrain.masking._slot import Blenders, Slot
+from leanbrain.masking._writes import bit_sums, same_sums
 from leanbrain.masking.maskset import MaskSet
 from leanbrain.masking.targets import Target
 
@@ -78,8 +79,21 @@ class SlotSet:
 
     def settle(self, names: Names = None) -> None:
         """Copies shown entries of changed parameters to the dense copies."""
+        known: list[tuple[Slot, torch.Tensor]] = []
         for name in self._named(names):
-            self._slots[name].settle()
+            slot = self._slots[name]
+            sums = slot.sums()
+            if sums is None:
+                slot.take(slot.shown)
+            else:
+                known.append((slot, sums))
+        if not known:
+            return
+        now = [bit_sums(slot.parameter) for slot, _ in known]
+        same = same_sums([sums for _, sums in known], now)
+        for (slot, _), as_before in zip(known, same, strict=True):
+            if not as_before:
+                slot.take(slot.shown)
 
     def take(self, bits: Bits, names: Names = None) -> None:
         """Copies entries of parameters to the dense copies."""
@@ -107,6 +121,8 @@ class SlotSet:
             # What shows the union shows all entries of every pathway.
             narrowing = fresh and slot.shown is self._union[name]
             slot.show(None if bits is None else bits[name], narrowing)
+            if bits is not None:  # else an optimizer is about to write
+                slot.note_sums()
         # Inside an autocast the next layer would be given the old weights.
         torch.clear_autocast_cache()
 

@@ -11,7 +11,7 @@ import torch
 
 from leanbrain.checks import UserError, check_known
 from leanbrain.masking._lanes import Lane, Route
-from leanbrain.masking._masked_weights import MaskedWeights
+from leanbrain.masking._masked_weights import MaskedWeights, forget_written
 from leanbrain.masking._placing import find_layers
 from leanbrain.masking._trial_run import compare_mixed_with_single
 from leanbrain.masking._walk import Modules
@@ -118,6 +118,7 @@ class PathwayRouter:
         if not known:
             raise UserError("`pathways` must name at least one, got none.")
         self._route.take(known, beams, for_all)
+        forget_written(lane.weights for lane in self._lanes)
 
     def clear(self) -> None:
         """Lets the layers use their weights as they are."""
@@ -145,10 +146,11 @@ class PathwayRouter:
             route.take(*before)
 
     def refresh(self) -> None:
-        """Forgets masked weights; needed after writes that do not count.
+        """Forgets masked weights: they are made anew when they are needed.
 
-        These are writes to `.data` in place and those of `fused=True`
-        optimizers.
+        Writes that no counter shows (to `.data` in place, by `fused=True`
+        optimizers) are seen by `set`; between it and the batch only on the
+        CPU, where some values are compared, and elsewhere after this call.
         """
         for lane in self._lanes:
             lane.weights.forget()

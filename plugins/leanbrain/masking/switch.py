@@ -36,12 +36,11 @@ class PathwaySwitch:
     The parameter is the truth for the entries that its state shows, a dense
     copy for the rest. Leaving a state copies shown entries back if the
     parameter was written to meanwhile (`load_state_dict`, an averaged
-    checkpoint, max_norm), which is told by autograd's version counter and the
-    address of the memory. Not seen are writes through `.data` in place and
-    those of `fused=True` optimizers, which do not count. Optimizers step
-    between `expose` and `commit`, which copy in any case; so does `refresh`.
-    Of several optimizers each exposes what it moves: another module may be
-    between its forward and backward pass.
+    checkpoint, max_norm, a copy or clipping through `.data`), which is told by
+    autograd's version counter, the address of the memory and the sum of the
+    bits. Optimizers step between `expose` and `commit`, which copy in any
+    case; so does `refresh`. Of several optimizers each exposes what it moves:
+    another module may be between its forward and backward pass.
 
     Parameters stay the same objects in the same memory, names and keys of the
     state dict do not change, nothing is attached to the model. Extra memory:
@@ -214,13 +213,15 @@ class PathwaySwitch:
             self._slots.take(None)
         self._show(REST)
 
-    def dense(self, name: str) -> torch.Tensor:
+    def dense(self, name: str, in_backward: bool = False) -> torch.Tensor:
         """Returns theta of a parameter, to be read only.
 
         Arguments
         ---------
         name : str
             Name of the parameter.
+        in_backward : bool
+            True spares summing the bits, where nobody writes weights.
 
         Returns
         -------
@@ -230,7 +231,7 @@ class PathwaySwitch:
         """
         slot = self._slots[name]
         if self._state != DENSE:
-            slot.settle()
+            slot.settle(counters_only=in_backward)
         return slot.dense
 
     def set_values(self, name: str, where: torch.Tensor, value: float) -> None:

@@ -239,10 +239,10 @@ class AdaptivePruner(PathwayTraining):
         """Gathers scores from a dense gradient, if it is the pathway's turn."""
         if self.frozen or not self.turns.observes(pathway, self.step):
             return
+        first = pathway not in self.settled
         scale = self.loss_scale()
         unscaled = dense if scale == 1.0 else dense / scale
-        theta = self.switch.dense(name)
-        first = pathway not in self.settled
+        theta = self.switch.dense(name, in_backward=True)
         if self.scores.observe(first, pathway, name, theta, unscaled):
             self._dense_gradient = True
 

@@ -21,6 +21,12 @@ def write_by_data_twice(rig, new):
     write_by_data(rig, new)
 
 
+def write_through_data(rig, new):
+    """As averages are copied in: no counter moves."""
+    for target in rig.targets:
+        target.parameter.data.copy_(new[target.name])
+
+
 def write_by_state_dict(rig, new):
     state = rig.net.state_dict()
     for target in rig.targets:
@@ -34,6 +40,7 @@ WRITERS = [
     write_by_data,
     write_by_data_twice,
     write_by_state_dict,
+    write_through_data,
 ]
 
 
@@ -76,7 +83,8 @@ def test_writes_to_shown_entries_are_kept_and_others_dropped(
     rig.check("rest", expected)
 
 
-def test_writes_with_a_single_pathway_are_masked_again(make_rig):
+@pytest.mark.parametrize("write", WRITERS)
+def test_writes_with_a_single_pathway_are_masked_again(make_rig, write):
     rig = make_rig(["all"])
     new = {n: v * 3 + 1 for n, v in rig.theta.items()}
     for act in (
@@ -84,7 +92,7 @@ def test_writes_with_a_single_pathway_are_masked_again(make_rig):
         lambda: (rig.switch.dense("raw"), rig.switch.enter("all")),
         lambda: rig.switch.refresh(),
     ):
-        rig.write(new)
+        write(rig, new)
         act()
         for target in rig.targets:
             outside = ~rig.mask("rest", target.name)
@@ -117,6 +125,37 @@ def test_memory_that_was_assigned_is_known_afterwards(make_rig):
     assert [t.parameter._version for t in rig.targets] == versions
     rig.switch.leave()
     rig.check()
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+@pytest.mark.parametrize("at", [0, 7, 28, 29])
+def test_one_value_that_no_counter_shows_is_seen(make_rig, dtype, at):
+    """Clipping may change a single weight, anywhere."""
+    rig = make_rig(dtype=dtype)
+    for enter in (None, "fr"):
+        if enter:
+            rig.switch.enter(enter)
+        shown = rig.mask(enter or "rest", "raw").view(-1)
+        rig.net.raw.data.view(-1)[at] = 2.5
+        rig.switch.leave()
+        if shown[at]:
+            rig.theta["raw"].view(-1)[at] = 2.5
+        rig.check()
+
+
+def test_values_that_change_places_unseen_are_seen(rig):
+    rig.net.raw.data.copy_(rig.net.raw.flip(0))
+    held = rig.net.raw.detach().clone()
+    rig.switch.leave()
+    union = rig.mask("rest", "raw")
+    assert torch.equal(rig.switch.dense("raw")[union], held[union])
+
+
+def test_in_a_backward_pass_only_counters_are_looked_at(rig):
+    held = rig.switch.dense("raw").clone()
+    rig.net.raw.data.mul_(2)
+    assert torch.equal(rig.switch.dense("raw", in_backward=True), held)
+    assert not torch.equal(rig.switch.dense("raw"), held)
 
 
 def test_refresh_also_sees_what_no_counter_shows(rig):

@@ -69,14 +69,49 @@ def test_masked_weights_are_kept_until_weights_or_masks_change(model, masks):
     assert not torch.equal(alone(model, router, "ru"), now)
 
 
+UNCOUNTED = {
+    "decay": lambda w: w.data.mul_(0.999),
+    "copy": lambda w: w.data.copy_(w * 0.5),
+    "clip": lambda w: w.data.clamp_(-0.1, 0.1),
+    "zero": lambda w: w.data.zero_(),
+}
+
+
 @torch.no_grad()
-def test_writes_that_do_not_count_need_a_refresh(model, masks):
+@pytest.mark.parametrize("write", UNCOUNTED.values(), ids=UNCOUNTED)
+@pytest.mark.parametrize("again", [True, False])
+def test_writes_that_do_not_count_are_seen(model, masks, write, again):
+    """As averages that are copied in, between two batches or two sets."""
     router = PathwayRouter(model, masks)
-    before = alone(model, router, "en")
-    model.first.weight.data.mul_(2.0)
-    assert torch.equal(alone(model, router, "en"), before)
+    router.set(ROWS)
+    model(X)
+    for layer in (model.first, model.second):
+        write(layer.weight)
+    if again:
+        router.set(ROWS)
+    found = model(X)
     router.refresh()
-    assert not torch.equal(alone(model, router, "en"), before)
+    assert torch.equal(found, model(X))
+
+
+@torch.no_grad()
+def test_a_write_of_one_value_is_seen_by_the_next_batch():
+    """Of a weight of which only some values are looked at in each layer."""
+    model = torch.nn.Sequential(torch.nn.Linear(64, 64, bias=False))
+    convert(model)
+    masks = MaskSet({"0.weight": (64, 64)}, ["en", "ru"])
+    masks.set("en", "0.weight", torch.ones(64, 64).tril().bool())
+    masks.set("ru", "0.weight", torch.ones(64, 64).triu().bool())
+    router, x = PathwayRouter(model, masks), torch.ones(2, 64)
+    for i, (row, column) in enumerate([(1, 1), (63, 63), (40, 3)]):
+        router.set(["en", "ru"])
+        before = model(x)
+        model[0].weight.data[row, column] += 1.0
+        router.set(["en", "ru"])
+        after = model(x)
+        assert after[0, row] != before[0, row], i
+        router.refresh()
+        assert torch.equal(model(x), after)
 
 
 @torch.no_grad()
