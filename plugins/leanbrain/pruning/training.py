@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -14,7 +15,9 @@ from leanbrain.masking.targets import select_targets
 from leanbrain.pruning.batches import check_pathways, language_of
 from leanbrain.pruning.flops.meter import CostMeter
 from leanbrain.pruning.gates import GradientGate
+from leanbrain.pruning.optimizers import around_step, moved_by, parts_of
 from leanbrain.pruning.ranks import union_names
+from leanbrain.pruning.stepping import Probe, Stepping
 
 __all__ = ["PathwayTraining"]
 
@@ -60,12 +63,15 @@ class PathwayTraining:
             )
         self.include, self.exclude, self.groups = include, exclude, groups
         self.loss_scale: Callable[[], float] = lambda: 1.0
-        self.owners: dict[str, torch.optim.Optimizer] = {}
-        self.optimizers: list[torch.optim.Optimizer] = []
+        self.owners: dict[str, Any] = {}
+        self.optimizers: list[Any] = []
+        self.stepping = Stepping(self._show, self._take, self._reenter)
+        # How many fits and batches are at work, one within another.
+        self.fits = self.batches = 0
         single = len(self.pathways) == 1
         self._pathway: str | None = self.pathways[0] if single else None
         self._window: set[str] = set()
-        self._stepped = False
+        self._moving: list[str] = []  # by the step at work
         self.cost = CostMeter()
         self._dense_gradient = False
         self._densities: tuple[Any, dict[str, float]] = (None, {})
@@ -121,16 +127,23 @@ class PathwayTraining:
             keep_dense=self._dormant_learn,
             freeze=not self.train_weights,
         )
+        self.probe = Probe(self.targets, lambda: self.batches == 0)
 
-    def watch(self, optimizer: torch.optim.Optimizer) -> int:
-        """Registers the step hooks; returns how many targets it owns."""
-        names = self._owned(optimizer)
-        self.optimizers.append(optimizer)
-        if names:
-            self.owners.update(dict.fromkeys(names, optimizer))
-            optimizer.register_step_pre_hook(self._before_step)
-            optimizer.register_step_post_hook(self._after_step)
-        return len(names)
+    def watch(self, optimizer: Any) -> int:
+        """Follows the steps of an optimizer; returns how many targets it owns.
+
+        One that holds another (SAM, Lookahead) counts as one with it. Steps
+        of those without targets are followed as well: they make a batch of
+        training, while the pruned weights of a recipe with several optimizers
+        may be held back.
+        """
+        for part in parts_of(optimizer):
+            # The innermost has the moments of a weight.
+            self.owners.update(dict.fromkeys(self._owned(part), part))
+            if not any(part is known for known in self.optimizers):
+                self.optimizers.append(part)
+                around_step(part, self.stepping)
+        return len(self._owned(optimizer))
 
     # -- the life of a batch ------------------------------------------------
 
@@ -170,6 +183,7 @@ class PathwayTraining:
     def rest(self) -> None:
         """Re-establishes the resting state, whatever was loaded meanwhile."""
         self.forget_window()
+        self.probe.forget()
         if self.started:
             self.switch.refresh()
 
@@ -182,34 +196,63 @@ class PathwayTraining:
         """The pathway of the batch at work, if there is one."""
         return self._pathway
 
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Puts the batch at work aside while a fit within it runs."""
+        pathway, window = self._pathway, set(self._window)
+        if self.batches and self.started:
+            self.switch.leave()
+        try:
+            yield
+        finally:
+            self._pathway, self._window = pathway, window
+            if self.batches and self.started:
+                self._reenter()
+
     # -- optimizer steps ----------------------------------------------------
 
-    def _before_step(self, optimizer: Any, *_: Any) -> None:
+    def _show(self, optimizer: Any) -> None:
         # Norm-based optimizers must see the weights that they move. Those of
         # another optimizer stay: a graph may be open that needs them.
-        if self.started:
-            names = self._owned(optimizer)
-            every = len(names) == len(self.targets)
-            self.switch.expose(None if every else names)
+        self._moving = self._owned(optimizer)
+        self.probe.forget(self._moving)
+        if self.started and self._moving:
+            self._refuse_another_step()
+            every = len(self._moving) == len(self.targets)
+            self.switch.expose(None if every else self._moving)
 
-    def _after_step(self, optimizer: Any, *_: Any) -> None:
-        if self.started:
-            single = len(self.pathways) == 1  # may work without `enter`
-            window = set(self.pathways) if single else self._window
-            names = union_names(window, self.pathways, self.device)
-            if not names:
-                raise UserError(
-                    "With several pathways a batch must make one optimizer "
-                    "step, got another one without a pathway's gradients."
-                )
-            self.switch.commit(self._learning(names))
-            self._measure(names)
-        if _really_stepped(optimizer):
-            self._stepped = True
+    def _take(self) -> None:
+        if not self.started or not self._moving:
+            return
+        single = len(self.pathways) == 1  # may work without `enter`
+        window = set(self.pathways) if single else self._window
+        names = union_names(window, self.pathways, self.device)
+        if not names:
+            raise UserError(
+                "With several pathways a batch must make one optimizer "
+                "step, got another one without a pathway's gradients."
+            )
+        self.switch.commit(self._learning(names))
+        self._measure(names)
 
-    def _owned(self, optimizer: torch.optim.Optimizer) -> list[str]:
+    def _refuse_another_step(self) -> None:
+        # The first went to rest, which is no pathway if there are several:
+        # what was computed since then was of the union.
+        several = len(self.pathways) > 1 and self.batches
+        if several and self.switch.state == REST:
+            raise UserError(
+                "With several pathways a batch must make one optimizer step, "
+                "got another one."
+            )
+
+    def _reenter(self) -> None:
+        """Shows the pathway of the batch at work once more."""
+        if self.started and self._pathway is not None:
+            self.switch.enter(self._pathway)
+
+    def _owned(self, optimizer: Any) -> list[str]:
         """The targets that an optimizer moves."""
-        owned = {id(p) for g in optimizer.param_groups for p in g["params"]}
+        owned = moved_by([optimizer])
         return [t.name for t in self.targets if id(t.parameter) in owned]
 
     def _learning(self, window: Iterable[str]) -> Iterable[str] | None:
@@ -222,21 +265,17 @@ class PathwayTraining:
         """Whether masked weights learn at present."""
         return self.train_dormant and not self.frozen
 
-    @property
-    def stepped(self) -> bool:
-        """Whether weights moved since `take_step` was last called."""
-        return self._stepped
-
     def take_step(self) -> bool:
-        """Closes the window; whether weights really moved since last asked.
+        """Closes the window; whether an optimizer has stepped since last asked.
 
-        Parameters are at rest afterwards if they did.
+        Parameters are at rest afterwards if it did.
         """
         self.forget_window()
-        stepped, self._stepped = self._stepped, False
+        stepped, self.stepping.done = self.stepping.done, False
         if stepped and self.started and self.switch.state != REST:
             self.switch.leave()  # one of several optimizers has stepped
         if stepped:
+            self.probe.forget()
             _, density = self._densities
             dense = self._dense_gradient or self._dormant_learn()
             self.cost.on_step(density, dense, learns=self.train_weights)
@@ -261,15 +300,3 @@ class PathwayTraining:
     def device(self) -> torch.device:
         """Where the parameters are."""
         return self.targets[0].parameter.device
-
-
-def _really_stepped(optimizer: Any) -> bool:
-    """Whether a step changed weights: fused AMP steps fire hooks regardless."""
-    found_inf = getattr(optimizer, "found_inf", None)
-    if found_inf is not None and float(found_inf) > 0:
-        return False
-    return any(
-        parameter.grad is not None
-        for group in optimizer.param_groups
-        for parameter in group["params"]
-    )

@@ -10,10 +10,9 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from leanbrain.checks import UserError
 from leanbrain.pruning.host.checkpoints import CHECKPOINT_NAME
+from leanbrain.pruning.optimizers import looks_like_one, moved_by
 
 if TYPE_CHECKING:
     import speechbrain as sb
@@ -69,7 +68,7 @@ def is_attached(brain: sb.Brain) -> bool:
     return getattr(step, "__module__", None) == __name__
 
 
-def optimizers_of(brain: sb.Brain) -> list[torch.optim.Optimizer]:
+def optimizers_of(brain: sb.Brain) -> list[Any]:
     """The optimizers that a Brain has built.
 
     Arguments
@@ -84,9 +83,8 @@ def optimizers_of(brain: sb.Brain) -> list[torch.optim.Optimizer]:
         step by themselves set attributes alone, every one among these.
     """
     named = (brain.optimizers_dict or {}).values()
-    every = vars(brain).values()
     found = list(named) or [
-        value for value in every if isinstance(value, torch.optim.Optimizer)
+        value for value in vars(brain).values() if looks_like_one(value)
     ]
     return list({id(optimizer): optimizer for optimizer in found}.values())
 
@@ -100,9 +98,7 @@ def _wrap_optimizers(pruner: AdaptivePruner, brain: sb.Brain) -> None:
     def wrapped_init_optimizers() -> None:
         init_optimizers()
         found = _watch(pruner, brain)
-        moved = {
-            id(p) for o in found for g in o.param_groups for p in g["params"]
-        }
+        moved = moved_by(found)
         missing = [
             t.name for t in pruner.targets if id(t.parameter) not in moved
         ]
@@ -116,15 +112,14 @@ def _wrap_optimizers(pruner: AdaptivePruner, brain: sb.Brain) -> None:
     def wrapped_optimizers_step() -> None:
         _watch(pruner, brain)
         optimizers_step()
-        pruner.finish_step()
+        if not pruner.batches:  # of a script that calls no `fit_batch`
+            pruner.finish_step()
 
     brain.init_optimizers = wrapped_init_optimizers
     brain.optimizers_step = wrapped_optimizers_step
 
 
-def _watch(
-    pruner: AdaptivePruner, brain: sb.Brain
-) -> list[torch.optim.Optimizer]:
+def _watch(pruner: AdaptivePruner, brain: sb.Brain) -> list[Any]:
     """Watches the optimizers of a Brain; recipes exchange them in a run."""
     found = optimizers_of(brain)
     for optimizer in found:
@@ -158,13 +153,20 @@ def _wrap_batches(pruner: AdaptivePruner, brain: sb.Brain) -> None:
     def wrapped_fit_batch(batch: Any) -> Any:
         _watch(pruner, brain)
         step, pathway = pruner.step, pruner.enter(batch)
+        pruner.batches += 1
         try:
             loss = fit_batch(batch)
+            pruner.probe.check()
         finally:
+            pruner.batches -= 1
             pruner.leave()
-        # A recipe's own fit_batch may step without optimizers_step.
-        if pruner.stepped:
+        if pruner.fits > 1 or pruner.batches:
+            pruner.forget_window()  # its part of the batch around it
+            return loss
+        if brain.step % brain.grad_accumulation_factor == 0:
             pruner.finish_step()
+        elif pruner.stepping.done:
+            pruner.forget_window()
         pruner.note_loss(step, pathway, loss)
         return loss
 
@@ -204,15 +206,24 @@ def _wrap_stages(pruner: AdaptivePruner, brain: sb.Brain) -> None:
         pruner.rest()
 
     def wrapped_fit(*args: Any, **kwargs: Any) -> None:
-        fit(*args, **kwargs)
-        unfinished = not (pruner.frozen or brain.debug or brain.test_only)
-        if unfinished:
-            logger.warning(
-                "Training ended at step %d of `total_steps` %d, before the "
-                "masks were final.",
-                pruner.step,
-                pruner.plan.total_steps,
-            )
+        with pruner.aside():
+            pruner.fits += 1
+            try:
+                fit(*args, **kwargs)
+            finally:
+                pruner.fits -= 1
+        if not pruner.fits:
+            _warn_if_unfinished(pruner, brain)
 
     brain.on_stage_start = wrapped_on_stage_start
     brain.fit = wrapped_fit
+
+
+def _warn_if_unfinished(pruner: AdaptivePruner, brain: sb.Brain) -> None:
+    if not (pruner.frozen or brain.debug or brain.test_only):
+        logger.warning(
+            "Training ended at step %d of `total_steps` %d, before the "
+            "masks were final.",
+            pruner.step,
+            pruner.plan.total_steps,
+        )

@@ -21,7 +21,7 @@ class PrunedOptimizer:
     For a stock ``train.py`` that nobody wants to edit: only ``opt_class`` in
     the YAML changes. There is one pathway, at work all the time; what needs
     the Brain (pathways per batch, masks after checkpoint averaging) takes
-    ``AdaptivePruner.attach``. Masks appear after the first optimizer step.
+    ``AdaptivePruner.attach``. Masks appear with the first optimizer step.
 
     Arguments
     ---------
@@ -98,5 +98,7 @@ class PrunedOptimizer:
                 "Every pruned parameter must belong to the optimizer, got "
                 f"{owned} of {len(self.pruner.targets)}."
             )
-        optimizer.register_step_post_hook(lambda *_: self.pruner.finish_step())
+        # The weights are not loaded yet; when they step they are.
+        self.pruner.stepping.before = self.pruner.start
+        self.pruner.stepping.after = self.pruner.finish_step
         return optimizer

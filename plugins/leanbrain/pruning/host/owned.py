@@ -12,6 +12,7 @@ import torch
 from leanbrain.checks import UserError
 from leanbrain.masking.targets import DEFAULT_EXCLUDE, select_targets
 from leanbrain.pruning.host.attach import optimizers_of
+from leanbrain.pruning.optimizers import moved_by
 
 if TYPE_CHECKING:
     import speechbrain as sb
@@ -37,7 +38,7 @@ class _Ignoring:
         """Does nothing."""
 
 
-def future_optimizers(brain: sb.Brain) -> list[torch.optim.Optimizer]:
+def future_optimizers(brain: sb.Brain) -> list[Any]:
     """Builds the optimizers that ``fit`` will build, and forgets them.
 
     Arguments
@@ -88,9 +89,7 @@ def leave_out_unowned(pruner: PathwayTraining, brain: sb.Brain) -> list[str]:
             f"`opt_class` must be given to {type(brain).__name__} to prune "
             "while it trains, got a Brain without optimizer."
         )
-    owned = {
-        id(p) for o in optimizers for g in o.param_groups for p in g["params"]
-    }
+    owned = moved_by(optimizers)
     targets = select_targets(brain.modules, pruner.include, pruner.exclude)
     left_out = [t.name for t in targets if id(t.parameter) not in owned]
     if len(left_out) == len(targets):
