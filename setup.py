@@ -4,6 +4,8 @@ from pathlib import Path
 
 from setuptools import find_packages, setup
 
+HERE = Path(__file__).parent
+
 REQUIRED = [
     # torchaudio ends at 2.11 and must be of torch's minor version. Metadata
     # cannot say "the same", so leanbrain compares the two on import.
@@ -71,7 +73,7 @@ EXTRAS = {
 
 def read_version() -> str:
     """Reads the version without importing the package, which needs torch."""
-    init = Path(__file__).parent / "plugins" / "leanbrain" / "__init__.py"
+    init = HERE / "plugins" / "leanbrain" / "__init__.py"
     for line in init.read_text(encoding="utf-8").splitlines():
         if line.startswith("__version__"):
             return line.split('"')[1]
@@ -81,19 +83,40 @@ def read_version() -> str:
 setup(
     name="leanbrain",
     version=read_version(),
-    description="Lean models, training and features for SpeechBrain",
+    description="Pruned models, an optimizer benchmark and NMF features for "
+    "SpeechBrain",
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    keywords=[
+        "speechbrain",
+        "speech recognition",
+        "multilingual",
+        "pruning",
+        "sparsity",
+        "optimizers",
+        "benchmark",
+        "NMF",
+    ],
+    project_urls={"SpeechBrain": "https://speechbrain.github.io"},
     license="Apache-2.0",
+    license_files=["LICENSE"],
     python_requires=">=3.10",
     package_dir={"": "plugins"},
     packages=find_packages("plugins"),
-    package_data={"leanbrain": ["py.typed"]},
+    # In the repository leanbrain/hparams is a link to the folder at its top.
+    package_data={"leanbrain": ["py.typed", "hparams/**/*.yaml"]},
     entry_points={"console_scripts": ["leanbrain=leanbrain.__main__:main"]},
     install_requires=REQUIRED,
     extras_require=EXTRAS,
     classifiers=[
         "Development Status :: 3 - Alpha",
         "Intended Audience :: Science/Research",
+        "Operating System :: POSIX",
         "Programming Language :: Python :: 3",
+        "Programming Language :: Python :: 3.10",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
         "Topic :: Multimedia :: Sound/Audio :: Speech",
         "Topic :: Scientific/Engineering :: Artificial Intelligence",
     ],

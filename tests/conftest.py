@@ -1,6 +1,9 @@
 """Fixtures that every test may use; the markers are in pyproject.toml."""
 
 import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -30,6 +33,45 @@ def one_thread() -> None:
 def repo_root() -> Path:
     """The folder of the checkout."""
     return ROOT
+
+
+@pytest.fixture(scope="session")
+def wheel_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A wheel of the checkout, built from an sdist of it."""
+    folder = tmp_path_factory.mktemp("wheel")
+    source = folder / "source"
+    source.mkdir()
+    # A copy: a build leaves folders in the tree that it builds.
+    for name in ("setup.py", "pyproject.toml", "LICENSE", "README.md"):
+        shutil.copy(ROOT / name, source)
+    for name in ("plugins", "hparams", "recipes", "tests"):
+        shutil.copytree(
+            ROOT / name,
+            source / name,
+            symlinks=True,
+            ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"),
+        )
+    _build("sdist", source, folder)
+    (archive,) = folder.glob("leanbrain-*.tar.gz")
+    shutil.unpack_archive(archive, folder)
+    _build("wheel", folder / archive.name.removesuffix(".tar.gz"), folder)
+    (wheel,) = folder.glob("leanbrain-*.whl")
+    return wheel
+
+
+def _build(kind: str, source: Path, folder: Path) -> None:
+    """Builds an sdist or a wheel with the setuptools that are installed."""
+    code = (
+        "import sys; from setuptools import build_meta;"
+        f"build_meta.build_{kind}(sys.argv[1])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(folder)],
+        cwd=source,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib import import_module
 from types import ModuleType
 
@@ -13,10 +14,35 @@ from leanbrain.commands.parser import Parser
 
 __all__ = ["main"]
 
+
+@dataclass(frozen=True)
+class Command:
+    """What `leanbrain --help` says of a command, and what it takes.
+
+    Arguments
+    ---------
+    says : str
+        What it does.
+    passes_on : bool
+        Whether words that are no option of its own are the recipe's.
+    """
+
+    says: str
+    passes_on: bool = False
+
+
 # The modules of leanbrain.commands; only the one that is called is imported.
 COMMANDS = {
-    "inspect": "print what of a recipe's model can be pruned, and how",
-    "run": "train a stock recipe with a pruner, without editing it",
+    "hparams": Command("say where LeanBrain's own YAML files are, copy them"),
+    "inspect": Command(
+        "print what of a recipe's model can be pruned, and how", True
+    ),
+    "run": Command(
+        "train a stock recipe with a pruner, without editing it", True
+    ),
+    "swap": Command("put another optimizer into a recipe's YAML"),
+    "optimizer-report": Command("write the report of an optimizer benchmark"),
+    "trials": Command("count the trials of an experiment, mend its ledger"),
 }
 
 
@@ -37,16 +63,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with user_errors():
         # What follows the command is for its own parser.
         name = _parser().parse_args(given[:1]).command
-        command = import_module(f"leanbrain.commands.{name}")
+        command = _module_of(name)
         parser = _parser_of(name, command)
-        # What is no option of ours is one of the recipe's.
-        options, rest = parser.parse_known_args(given[1:])
-        return int(command.main(options, rest))
+        if COMMANDS[name].passes_on:
+            options, rest = parser.parse_known_args(given[1:])
+            return int(command.main(options, rest))
+        return int(command.main(parser.parse_args(given[1:])))
 
 
 def _parser() -> argparse.ArgumentParser:
     """What stands before a command, and the list of commands."""
-    listed = "\n".join(f"  {name:10}{text}" for name, text in COMMANDS.items())
+    width = max(map(len, COMMANDS)) + 2
+    listed = "\n".join(f"  {x:{width}}{y.says}" for x, y in COMMANDS.items())
     parser = Parser(
         prog="leanbrain",
         usage="leanbrain <command> ...",
@@ -61,6 +89,11 @@ def _parser() -> argparse.ArgumentParser:
         "command", choices=COMMANDS, metavar="command", help=argparse.SUPPRESS
     )
     return parser
+
+
+def _module_of(name: str) -> ModuleType:
+    """The module of a command."""
+    return import_module(f"leanbrain.commands.{name.replace('-', '_')}")
 
 
 def _parser_of(name: str, command: ModuleType) -> argparse.ArgumentParser:

@@ -46,8 +46,9 @@ def make_model(weights: int) -> torch.nn.Module:
 
 def default_pruner(pathways: list[str], steps: int, **keys: float):
     """The pruner of hparams/pruning/adaptive.yaml, not attached."""
-    path = ROOT / "hparams/pruning/adaptive.yaml"
-    method = load_method(path, total_steps=steps, pathways=pathways, **keys)
+    method = load_method(
+        "adaptive", total_steps=steps, pathways=pathways, **keys
+    )
     return method["pruner"]
 
 

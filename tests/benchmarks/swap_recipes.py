@@ -108,10 +108,7 @@ def try_swap(text, spec):
 def measure(repo, names=OPTIMIZERS):
     """Swaps every optimizer into every recipe."""
     files = recipes(repo)
-    specs = {
-        name: load_optimizer(ROOT / "hparams" / "optimizers" / f"{name}.yaml")
-        for name in names
-    }
+    specs = {name: load_optimizer(name) for name in names}
     failures = []
     for file in files:
         text = file.read_text(encoding="utf-8")

@@ -18,7 +18,7 @@ examples:
 
   What would adaptive pathways do in 50,000 steps, encoder only?
     leanbrain inspect hparams/conformer_large.yaml \\
-        --pruning hparams/pruning/adaptive.yaml --pathways en fr \\
+        --pruning adaptive --pathways en fr \\
         --total_steps 50000 --include "Transformer.encoder.*"
 """
 
@@ -31,9 +31,9 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from leanbrain.checks import UserError
-from leanbrain.commands.method_file import HELP, find_method
-from leanbrain.commands.parser import Once
+from leanbrain.commands.parser import PRUNING_HELP, Once
 from leanbrain.commands.settings import read_overrides, read_settings
+from leanbrain.shipped import find_yaml
 
 if TYPE_CHECKING:
     from leanbrain.pruning.inspection.dry_run import DryRun, Row
@@ -65,7 +65,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
     group = parser.add_argument_group("dry run")
-    group.add_argument("--pruning", metavar="YAML", action=Once, help=HELP)
+    group.add_argument(
+        "--pruning", metavar="METHOD", action=Once, help=PRUNING_HELP
+    )
     group.add_argument(
         "--set",
         nargs="+",
@@ -145,7 +147,7 @@ def _pruner(options: argparse.Namespace) -> AdaptivePruner:
     from leanbrain.pruning.host.request import ANY_LENGTH, PruningRequest
 
     request = PruningRequest(
-        find_method(options.pruning),
+        find_yaml("pruning", options.pruning),
         read_settings(options.set or []),
         pathways=options.pathways or ("all",),
         include=options.include,

@@ -8,7 +8,12 @@ from typing import Any, NoReturn
 
 from leanbrain.checks import UserError
 
-__all__ = ["Once", "Parser"]
+__all__ = ["PRUNING_HELP", "Once", "Parser"]
+
+PRUNING_HELP = (
+    "a pruning method: the name of one of LeanBrain's, such as lap "
+    "(`leanbrain hparams --list` has all), or a YAML file"
+)
 
 
 class Parser(argparse.ArgumentParser):

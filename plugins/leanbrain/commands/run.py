@@ -1,11 +1,11 @@
 """Runs a training script of SpeechBrain as it is and prunes the Brain it fits.
 
   leanbrain run train.py hparams/train.yaml \\
-      --pruning hparams/pruning/one_shot.yaml --set sparsity=0.8 \\
+      --pruning one_shot --set sparsity=0.8 \\
       --data_folder /data --number_of_epochs 20
 
   torchrun --nproc_per_node=4 -m leanbrain run train.py hparams/train.yaml \\
-      --pruning hparams/pruning/adaptive.yaml --pathways en fr -- --debug
+      --pruning adaptive --pathways en fr -- --debug
 
 What is not an option of this command goes to the script, and so does
 everything after `--`. The same command continues a run that was interrupted.
@@ -22,10 +22,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from leanbrain.checks import UserError
-from leanbrain.commands.method_file import HELP, find_method
-from leanbrain.commands.parser import Once, Parser
+from leanbrain.commands.parser import PRUNING_HELP, Once, Parser
 from leanbrain.commands.settings import read_settings
 from leanbrain.recipes.script_errors import what_script_lacks
+from leanbrain.shipped import find_yaml
 
 if TYPE_CHECKING:
     from leanbrain.pruning.host.request import PruningRequest
@@ -103,7 +103,7 @@ def main(options: argparse.Namespace, rest: Sequence[str] = ()) -> int:
 def _add_options(parser: argparse.ArgumentParser) -> None:
     """Adds what may stand before or after the script and its YAML."""
     add = parser.add_argument
-    add("--pruning", metavar="YAML", action=Once, help=HELP)
+    add("--pruning", metavar="METHOD", action=Once, help=PRUNING_HELP)
     add(
         "--set",
         nargs="+",
@@ -165,7 +165,7 @@ def _request(own: argparse.Namespace) -> PruningRequest:
     """Checks what can be checked without importing the host."""
     if own.pruning is None:
         raise UserError(
-            "`--pruning` must name a file of hparams/pruning, got none."
+            "`--pruning` must name a method, such as lap, got none."
         )
     settings = read_settings(own.set or [])
     from leanbrain.pruning.host.request import PruningRequest
@@ -179,7 +179,7 @@ def _request(own: argparse.Namespace) -> PruningRequest:
         "total_steps": own.total_steps,
     }
     return PruningRequest(
-        find_method(own.pruning),
+        find_yaml("pruning", own.pruning),
         settings,
         **{key: value for key, value in given.items() if value is not None},
     )

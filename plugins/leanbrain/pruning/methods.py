@@ -1,4 +1,4 @@
-"""Loads a pruning method, a YAML file of hparams/pruning, with settings."""
+"""Loads a pruning method, by its name or from its file, with settings."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 
 from leanbrain.checks import UserError, check_known
 from leanbrain.hyperyaml import load_yaml, read_tagged, write_tagged
+from leanbrain.shipped import find_yaml
 
 __all__ = ["load_method", "method_facts"]
 
@@ -17,14 +18,15 @@ PLACEHOLDER = "!PLACEHOLDER"
 
 
 def load_method(
-    path: str | os.PathLike[str], **settings: Any
+    method: str | os.PathLike[str], **settings: Any
 ) -> dict[str, Any]:
     """Builds what a method's file describes.
 
     Arguments
     ---------
-    path : path
-        A YAML file with the key `pruner`.
+    method : str or path
+        The name of a method, such as "lap", or a YAML file with the key
+        `pruner`.
     **settings
         Values for keys of the file; each replaces the file's own as a whole.
         Only where the file includes another, a mapping changes that one's
@@ -38,22 +40,16 @@ def load_method(
     Raises
     ------
     UserError
-        If the file is missing or is no method, if it has no such setting, or
-        if one that it asks for is not given.
+        If there is no such method, if its file is missing or is none, if it
+        has no such setting, or if one that it asks for is not given.
 
     Example
     -------
-    >>> from tempfile import TemporaryDirectory
-    >>> folder = TemporaryDirectory()
-    >>> file = Path(folder.name) / "tiny.yaml"
-    >>> written = file.write_text(
-    ...     "total_steps: !PLACEHOLDER\\npruner: !ref <total_steps>\\n"
-    ... )
-    >>> load_method(file, total_steps=7)["pruner"]
-    7
-    >>> folder.cleanup()
+    >>> found = load_method("adaptive", total_steps=9, pathways=["en", "fr"])
+    >>> found["pruner"].pathways
+    ('en', 'fr')
     """
-    file = Path(path)
+    file = find_yaml("pruning", method)
     tree = _with_values(file, settings)
     missing = [name for name, value in tree.items() if _is_open(value)]
     if missing:
@@ -68,13 +64,13 @@ def load_method(
 
 
 def method_facts(
-    path: str | os.PathLike[str], **settings: Any
+    method: str | os.PathLike[str], **settings: Any
 ) -> dict[str, Any]:
     """Says what a method is, to tell it from another one; builds nothing.
 
     Arguments
     ---------
-    path, settings
+    method, settings
         As for `load_method`; keys may stay open.
 
     Returns
@@ -98,7 +94,7 @@ def method_facts(
     ({'steps': 4, 'pruner': '"!ref <steps>"'}, 7)
     >>> folder.cleanup()
     """
-    tree = _with_values(Path(path), settings)
+    tree = _with_values(find_yaml("pruning", method), settings)
     facts = {str(name): _bare(value) for name, value in tree.items()}
     facts["pruner"] = json.dumps(facts["pruner"])
     return facts

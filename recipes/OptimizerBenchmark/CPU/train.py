@@ -2,8 +2,7 @@
 """One small workload on spoken digits, trained by one optimizer.
 
 To run this recipe, do the following:
-> python train.py hparams/lstm_ctc.yaml \\
-    --optimizer ../../../hparams/optimizers/adamw.yaml
+> python train.py hparams/lstm_ctc.yaml --optimizer lion
 > python train.py hparams/digits.yaml --optimizer <...> --set lr=3e-3 \\
     --variant gelu --data_folder <folder of manifests>
 
@@ -30,7 +29,6 @@ from leanbrain.optbench.trials.single import (
 )
 
 FOLDER = Path(__file__).resolve().parent
-ADAMW = FOLDER.parents[2] / "hparams" / "optimizers" / "adamw.yaml"
 
 
 def parse(arguments):
@@ -40,11 +38,7 @@ def parse(arguments):
     )
     add_options(parser, "{channels: 32}")
     add = parser.add_argument
-    add(
-        "--optimizer",
-        default=str(ADAMW),
-        help="YAML file (default: AdamW of LeanBrain)",
-    )
+    add("--optimizer", default="adamw", help="name or YAML file (adamw)")
     add("--data_folder", help="folder of train.csv and valid.csv")
     add("--output_folder", help="(default: results/OptimizerBenchmark/<...>)")
     add("--total_steps", type=int, help="of the schedule, and to train")

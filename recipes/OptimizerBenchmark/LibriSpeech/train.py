@@ -3,7 +3,7 @@
 
 To run this recipe, do the following:
 > python train.py hparams/conformer.yaml --data_folder <folder> \\
-    --optimizer ../../../hparams/optimizers/nadamw.yaml
+    --optimizer nadamw
 > torchrun --standalone --nproc_per_node 8 train.py hparams/deepspeech.yaml \\
     --data_folder <folder> --optimizer <...> --variant tanh --set lr=5e-3
 
@@ -44,7 +44,7 @@ def parse(arguments):
     add_options(parser, "{dropout: 0.2}")
     add = parser.add_argument
     add("--data_folder", required=True, help="holds LibriSpeech/")
-    add("--optimizer", required=True, help="YAML file of hparams/optimizers")
+    add("--optimizer", required=True, help="name or YAML file")
     add("--device", help="cpu or cuda (default: cuda where there is one)")
     add(
         "--budget_steps",

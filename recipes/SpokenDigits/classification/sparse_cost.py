@@ -3,9 +3,10 @@
 import copy
 
 import torch
-from sparsity import METHODS, PATHWAY, batch_macs
+from sparsity import PATHWAY, batch_macs
 
-from leanbrain.pruning.host.starting import make_pruner, method_file
+from leanbrain.pruning.host.starting import make_pruner
+from leanbrain.shipped import find_yaml
 
 
 def flops_per_step(hparams, method, sparsity, steps, seed=0):
@@ -31,7 +32,7 @@ def flops_per_step(hparams, method, sparsity, steps, seed=0):
         FLOPs of an optimizer step with a full batch, the mean of the run.
     """
     pruner = make_pruner(
-        method_file(method.method, METHODS),
+        find_yaml("pruning", method.method),
         {**hparams["pruning"], **method.settings, "sparsity": sparsity},
         seed,
         total_steps=steps,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from sparse_batches import batches_of
 from sparse_cost import flops_per_step
-from sparsity import METHODS, batch_macs
+from sparsity import batch_macs
 
 from leanbrain.dataio.digest import data_digest
 from leanbrain.dataio.manifests import SPLITS
@@ -16,7 +16,7 @@ from leanbrain.experiments.trials import Trial
 from leanbrain.hyperyaml import load_yaml
 from leanbrain.pruning.comparison.cells import ALL, Cell, Run
 from leanbrain.pruning.flops.meter import CostMeter
-from leanbrain.pruning.host.starting import method_file
+from leanbrain.shipped import find_yaml
 
 FOLDER = Path(__file__).resolve().parent
 FLOPS = "flops"
@@ -186,7 +186,7 @@ class Planner:
         if method.from_dense:
             needs = (self.start(seed),)
             options["dense_checkpoint"] = "{start}/save"
-        file = method_file(method.method, METHODS)
+        file = find_yaml("pruning", method.method)
         return self._run(
             "hparams/pruned.yaml", steps, seed, options, [file], needs
         )

@@ -1,14 +1,12 @@
 """The sparse side of the recipe: the run's pruner, and what a run cost."""
 
-from pathlib import Path
-
 import torch
 from features import pool_statistics, run_block
 
 from leanbrain.pruning.flops.meter import CostMeter, macs
-from leanbrain.pruning.host.starting import method_file, method_pruner
+from leanbrain.pruning.host.starting import method_pruner
+from leanbrain.shipped import find_yaml
 
-METHODS = Path(__file__).resolve().parents[3] / "hparams" / "pruning"
 PATHWAY = "all"
 
 
@@ -16,7 +14,7 @@ def pruner_of(hparams):
     """The pruner that the entry file names; None if it names no `method`."""
     if "method" not in hparams:
         return None
-    return method_pruner(hparams, METHODS, [PATHWAY])
+    return method_pruner(hparams, [PATHWAY])
 
 
 def batch_macs(hparams):
@@ -83,7 +81,7 @@ def sparsity_facts(hparams, pruner, batches):
         return {"method": None, "sparsity": 0.0, "flops": flops}
     masks = pruner.masks
     return {
-        "method": method_file(hparams["method"], METHODS).stem,
+        "method": find_yaml("pruning", hparams["method"]).stem,
         "sparsity": 1.0 - masks.density(PATHWAY),
         "flops": flops,
         "target_weights": masks.numel(),

@@ -41,7 +41,6 @@ def suite(tmp_path_factory):
     content = {
         "rules": "rules.yaml",
         "workloads": [str(TOY / "hparams" / "toy.yaml")],
-        "optimizers_folder": str(ROOT / "hparams" / "optimizers"),
         "optimizers": OPTIMIZERS,
         "targets": {"embedded": "targets.json", "real": "real.json"},
         "calibration_steps": 4,

@@ -29,7 +29,10 @@ def test_a_manifest_language_that_no_pathway_names(
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"method": "lab"}, ("`method`", "lap, learned, lsp, lth", "'lab'")),
+        (
+            {"method": "lab"},
+            ("hparams/pruning", "lap, learned, lsp, lth", "'lab'"),
+        ),
         (
             {"method": "lap", "pruning": "{sparsty: 0.8}"},
             ("sparsty", "sparsity", "lap.yaml"),

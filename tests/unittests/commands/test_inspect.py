@@ -3,14 +3,12 @@
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from leanbrain import __version__
 from leanbrain.__main__ import COMMANDS, main
 from leanbrain.checks import UserError
-from leanbrain.commands.method_file import find_method
 from leanbrain.commands.settings import read_settings
 
 TINY = """
@@ -121,21 +119,13 @@ def test_a_method_is_found_from_any_folder(
 ):
     monkeypatch.chdir(tmp_path)
     told = []
-    for given in (methods / "lap.yaml", "hparams/pruning/lap.yaml", "lap"):
-        main(["inspect", recipe, "--json", "--pruning", str(given)])
+    for given in (str(methods / "lap.yaml"), "lap"):
+        main(["inspect", recipe, "--json", "--pruning", given])
         told.append(json.loads(capsys.readouterr().out)["dry_run"])
-    assert told[0] == told[1] == told[2]
-    # A file of one's own goes before LeanBrain's.
-    (tmp_path / "hparams" / "pruning").mkdir(parents=True)
-    text = (methods / "lap.yaml").read_text().replace("0.7 #", "0.4 #")
-    (tmp_path / "hparams" / "pruning" / "lap.yaml").write_text(text)
-    main(["inspect", recipe, "--json", "--pruning", "hparams/pruning/lap.yaml"])
-    run = json.loads(capsys.readouterr().out)["dry_run"]
-    assert run["updates"][-1]["sparsity"] == 0.4
-
-
-def test_a_package_without_methods_takes_paths(tmp_path):
-    assert find_method("lap", tmp_path) == Path("lap")
+    assert told[0] == told[1]
+    with pytest.raises(SystemExit, match="2"):
+        main(["inspect", recipe, "--pruning", "lapp"])
+    assert "'lapp' (nearest: lap, " in capsys.readouterr().err
 
 
 def test_patterns_of_several_options_are_joined(recipe, capsys):

@@ -100,7 +100,7 @@ def test_errors_of_scripts(tmp_path, text, kind, sentence):
     [
         ("run no.py {y} --pruning m", "The script must be a file"),
         ("run {y} no.yaml --pruning m", "The YAML must be a file"),
-        ("run {y} {y}", "`--pruning` must name a file"),
+        ("run {y} {y}", "`--pruning` must name a method"),
         ("run {y} {y} --pruning m --set a", "`--set` must be key=value"),
         ("run --pruning lap {y} {y} --pruning imp", "once, got lap and imp"),
         ("run {y} {y} --total_steps many", "--total_steps: invalid int value"),

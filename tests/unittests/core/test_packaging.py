@@ -4,7 +4,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 import zipfile
 
 import pytest
@@ -48,33 +47,9 @@ INSTALL = "-m,pip,install,--disable-pip-version-check,-e,.[demo,dev]"
 
 
 @pytest.fixture(scope="module")
-def wheel(repo_root, tmp_path_factory):
-    """The built wheel and its metadata."""
-    folder = tmp_path_factory.mktemp("wheel")
-    source = folder / "source"
-    source.mkdir()
-    # A copy: a build leaves folders in the tree that it builds.
-    for name in ("setup.py", "pyproject.toml", "LICENSE"):
-        shutil.copy(repo_root / name, source)
-    for name in ("plugins", "recipes", "tests"):
-        shutil.copytree(
-            repo_root / name,
-            source / name,
-            ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"),
-        )
-    code = (
-        "import sys; from setuptools import build_meta;"
-        "build_meta.build_wheel(sys.argv[1])"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(folder)],
-        cwd=source,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-    (path,) = folder.glob("leanbrain-*.whl")
-    return zipfile.ZipFile(path)
+def wheel(wheel_file):
+    """The built wheel, opened."""
+    return zipfile.ZipFile(wheel_file)
 
 
 def test_wheel_holds_only_the_package(wheel):
@@ -83,20 +58,52 @@ def test_wheel_holds_only_the_package(wheel):
     assert tops == {"leanbrain", info}
 
 
-def test_wheel_holds_every_module(wheel, repo_root):
+def test_wheel_holds_every_module_and_yaml_file_and_no_other(wheel, repo_root):
     plugins = repo_root / "plugins"
     wanted = {
         path.relative_to(plugins).as_posix()
         for path in (plugins / "leanbrain").rglob("*.py")
     }
     wanted.add("leanbrain/py.typed")
-    assert wanted - set(wheel.namelist()) == set()
+    wanted |= {
+        f"leanbrain/{path.relative_to(repo_root).as_posix()}"
+        for path in (repo_root / "hparams").rglob("*.yaml")
+    }
+    found = {x for x in wheel.namelist() if x.startswith("leanbrain/")}
+    assert found == wanted
+
+
+def read_metadata(wheel):
+    """The text of the wheel's metadata."""
+    (name,) = [x for x in wheel.namelist() if x.endswith("METADATA")]
+    return wheel.read(name).decode()
+
+
+def test_metadata_says_what_it_is(wheel, repo_root):
+    head, _, text = read_metadata(wheel).partition("\n\n")
+    assert text.strip() == (repo_root / "README.md").read_text().strip()
+    for line in (
+        "Summary: Pruned models, an optimizer benchmark and NMF features",
+        "Description-Content-Type: text/markdown",
+        "Keywords: speechbrain,",
+        "License-File: LICENSE",
+        "Requires-Python: >=3.10",
+    ):
+        assert f"\n{line}" in head, line
+    extras = re.findall(r"^Provides-Extra: (\w+)", head, re.M)
+    assert set(extras) == {"bench", "cluster", "demo", "dev", "optimizers"}
+
+
+def test_no_symbolic_link_but_that_of_the_yaml_files(repo_root):
+    """Whoever copies the repository without links is told by one sentence."""
+    links = [x for x in (repo_root / "plugins").rglob("*") if x.is_symlink()]
+    assert links == [repo_root / "plugins" / "leanbrain" / "hparams"]
+    assert links[0].resolve() == repo_root / "hparams"
 
 
 def read_requirements(wheel):
     """Maps each required package to its version ranges and extras."""
-    (name,) = [x for x in wheel.namelist() if x.endswith("METADATA")]
-    lines = wheel.read(name).decode().splitlines()
+    lines = read_metadata(wheel).splitlines()
     pattern = r'Requires-Dist: ([\w-]+)([^;]*)(?:; extra == "(\w+)")?'
     found = [re.fullmatch(pattern, x) for x in lines]
     required = {}

@@ -46,7 +46,7 @@ def suite(workload_file):
         rules=rules,
         workloads=[read_workload(workload_file)],
         optimizers=NAMES,
-        specs=find_optimizers(OPTIMIZERS, [*NAMES, *rules.target.optimizers]),
+        specs=find_optimizers([*NAMES, *rules.target.optimizers]),
     )
 
 
@@ -134,9 +134,9 @@ def test_a_file_must_be_called_as_its_optimizer(tmp_path):
     path = tmp_path / "mine.yaml"
     path.write_text((OPTIMIZERS / "adamw.yaml").read_text())
     with pytest.raises(UserError, match="must be mine, .* got adamw"):
-        find_optimizers(OPTIMIZERS, [str(path)])
+        find_optimizers([str(path)])
     path.write_text(path.read_text().replace("name: adamw", "name: mine"))
-    assert list(find_optimizers(OPTIMIZERS, [str(path)])) == ["mine"]
+    assert list(find_optimizers([str(path)])) == ["mine"]
 
 
 def test_no_point_is_used_by_two_trials(suite, targets):
@@ -301,7 +301,7 @@ def test_costs_become_estimates_and_limits(suite, targets):
 
 def test_a_misspelt_optimizer_is_answered_with_the_nearest():
     with pytest.raises(UserError, match=r"got 'adamv' \(nearest: .*adamw"):
-        find_optimizers(OPTIMIZERS, ["adamv"])
+        find_optimizers(["adamv"])
 
 
 def test_an_optimizer_named_twice_is_refused(suite):

@@ -6,9 +6,10 @@ import fake_ledger as fake
 import pytest
 from fake_report import RULES, RULES_FILE, hostile_rows, save
 
+from leanbrain.__main__ import main
 from leanbrain.checks import UserError
 from leanbrain.optbench.protocol.rules import load_rules
-from leanbrain.optbench.report.writing import main, write_report
+from leanbrain.optbench.report.writing import write_report
 
 
 def test_same_ledger_same_files_in_ten_seconds_at_most(hostile, tmp_path):
@@ -44,7 +45,8 @@ def test_an_unfinished_and_damaged_ledger_has_a_report(
     root, out = save(tmp_path, unfinished), tmp_path / "out"
     with open(root / "ledger.jsonl", "a") as file:
         file.write('{"digest": "half\n')
-    main([str(root), "--rules", str(RULES_FILE), "--out", str(out)])
+    rules = ["--rules", str(RULES_FILE)]
+    main(["optimizer-report", str(root), *rules, "--out", str(out)])
     assert capsys.readouterr().out == f"{out / 'report.html'}\n"
     text = (out / "report.html").read_text(encoding="utf-8")
     assert "8 of 9 trials are missing" in text
@@ -67,6 +69,6 @@ def test_errors_of_the_user_are_one_sentence(tmp_path, capsys):
     with pytest.raises(UserError, match="has no ledger with trials in it"):
         write_report(tmp_path, RULES)
     with pytest.raises(SystemExit, match="2"):
-        main([str(tmp_path), "--rules", str(tmp_path / "none.yaml")])
+        main(["optimizer-report", str(tmp_path), "--rules", "none.yaml"])
     error = capsys.readouterr().err
     assert error.startswith("error: The rules") and error.count("\n") == 1

@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from leanbrain.__main__ import main
 from leanbrain.checks import UserError
 from leanbrain.hyperyaml import load_yaml
 from leanbrain.optbench.optimizers.specs import load_optimizer
 from leanbrain.optbench.swap.recipe_yaml import Recipe
-from leanbrain.optbench.swap.swapping import main, swap_optimizer
+from leanbrain.optbench.swap.swapping import swap_optimizer
 
 ROOT = Path(__file__).resolve().parents[3]
 ADAMW = ROOT / "hparams" / "optimizers" / "adamw.yaml"
@@ -289,7 +290,7 @@ def test_the_class_in_the_new_recipe_is_asserted(adamw):
 def test_the_command_writes_next_to_the_recipe(tmp_path, capsys):
     recipe = tmp_path / "train.yaml"
     recipe.write_text(SHAPES["several"])
-    main([str(recipe), str(ADAMW), "--set", "lr=0.25", "weight_decay=0.5"])
+    main(["swap", str(recipe), "adamw", "--set", "lr=0.25", "weight_decay=0.5"])
     out = capsys.readouterr().out
     assert "opt_class: torch.optim.Adadelta -> torch.optim.AdamW" in out
     assert "lr !ref <lr> = 0.25" in out and "warning: " in out
@@ -316,7 +317,7 @@ def test_the_command_refuses_in_one_sentence(more, message, tmp_path, capsys):
     if more[0] == "-o":
         more = ["-o", str(folder / more[1])]
     with pytest.raises(SystemExit, match="2"):
-        main([str(recipe), str(ADAMW), *more])
+        main(["swap", str(recipe), "adamw", *more])
     assert message in capsys.readouterr().err
     assert [file.name for file in folder.iterdir()] == ["train.yaml"]
 

@@ -17,6 +17,7 @@ import yaml
 from leanbrain.checks import UserError, check_callable, check_known
 from leanbrain.hyperyaml import load_yaml
 from leanbrain.optbench.optimizers.building import build_optimizer, first_line
+from leanbrain.shipped import find_yaml
 
 __all__ = ["OptimizerSpec", "load_optimizer"]
 
@@ -113,8 +114,8 @@ def load_optimizer(
 
     Arguments
     ---------
-    path : path | None
-        The file.
+    path : str | path | None
+        The file, or the name of one of LeanBrain's, such as "lion".
     text : str | None
         Its content, in place of a path.
     overrides : Mapping | None
@@ -128,8 +129,8 @@ def load_optimizer(
     Raises
     ------
     UserError
-        If the file is missing or wrong, its package is not installed, or an
-        override is unknown or no finite number.
+        If the file or the name is missing, the file is wrong, its package is
+        not installed, or an override is unknown or no finite number.
 
     Example
     -------
@@ -149,8 +150,9 @@ def load_optimizer(
     """
     if (path is None) == (text is None):
         raise UserError("`path` or `text` must be given, and not both.")
-    where = "The optimizer file" if path is None else f"The file {path}"
-    content = _read(Path(path)) if path is not None else str(text)
+    file = None if path is None else find_yaml("optimizers", path)
+    where = "The optimizer file" if file is None else f"The file {file}"
+    content = str(text) if file is None else _read(file)
     known = _numbers(_plain(content, where), where)
     for key, value in (overrides or {}).items():
         check_known("overrides", key, known)

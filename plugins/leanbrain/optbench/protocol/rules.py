@@ -6,7 +6,6 @@ import dataclasses
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import yaml
@@ -19,6 +18,7 @@ from leanbrain.checks import (
     check_positive,
 )
 from leanbrain.optbench.statistics.score import MODES
+from leanbrain.shipped import find_yaml
 
 __all__ = ["BootstrapRules", "Rules", "TargetRules", "load_rules"]
 
@@ -164,8 +164,8 @@ def load_rules(path: str | os.PathLike[str]) -> Rules:
 
     Arguments
     ---------
-    path : path
-        The file; `hparams/rules` has some.
+    path : str or path
+        The file, or the name of one of LeanBrain's, such as "cpu".
 
     Returns
     -------
@@ -174,7 +174,8 @@ def load_rules(path: str | os.PathLike[str]) -> Rules:
     Raises
     ------
     UserError
-        If the file does not exist, is no YAML, or breaks a rule of `Rules`.
+        If the file or the name does not exist, or if the file is no YAML or
+        breaks a rule of `Rules`.
 
     Example
     -------
@@ -183,8 +184,9 @@ def load_rules(path: str | os.PathLike[str]) -> Rules:
     ...
     leanbrain.checks.UserError: The rules missing.yaml do not exist.
     """
+    path = find_yaml("rules", path)
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
         raise UserError(f"The rules {path} do not exist.") from error
     try:

@@ -1,24 +1,20 @@
 """The report of a benchmark, from its ledger alone.
 
-`python -m leanbrain.optbench.report ROOT` writes report.html, report.md,
-report.csv, trials.csv and a folder for TensorBoard. Nothing is run again, and
-nothing is read but the ledger and the rules.
+Nothing is run again, and nothing is read but the ledger and the rules.
 """
 
 from __future__ import annotations
 
-import argparse
 import os
 import warnings
-from collections.abc import Sequence
 from pathlib import Path
 
-from leanbrain._host import user_errors
 from leanbrain.checks import UserError
 from leanbrain.files import write_text
 from leanbrain.optbench.protocol.rules import Rules, load_rules
+from leanbrain.shipped import find_yaml
 
-__all__ = ["main", "write_report"]
+__all__ = ["write_report"]
 
 RULES_FILE = "rules.yaml"
 TITLE = "Which optimizer trains first"
@@ -37,8 +33,8 @@ def write_report(
     root : path
         The folder of the benchmark, which holds the ledger.
     rules : Rules | path | None
-        How it is scored, or the YAML file that says so; None takes the file
-        `rules.yaml` in `root`.
+        How it is scored, or the YAML file that says so, by its path or as one
+        of LeanBrain's by its name; None takes the file `rules.yaml` in `root`.
     out : path | None
         Where the report goes; None: into `root`.
     title : str
@@ -77,29 +73,6 @@ def write_report(
     return out / "report.html"
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Writes a report from the command line.
-
-    Arguments
-    ---------
-    arguments : Sequence[str] | None
-        ROOT [--rules RULES.yaml] [--out FOLDER]; None takes those of the
-        process.
-    """
-    parser = argparse.ArgumentParser(
-        prog="python -m leanbrain.optbench.report",
-        description="Writes the report of a benchmark from its ledger.",
-    )
-    parser.add_argument("root", metavar="ROOT", help="folder of the benchmark")
-    parser.add_argument(
-        "--rules", help="rules by which to score (default: ROOT/rules.yaml)"
-    )
-    parser.add_argument("--out", help="folder of the report (default: ROOT)")
-    options = parser.parse_args(arguments)
-    with user_errors():
-        print(write_report(options.root, options.rules, options.out))
-
-
 def _rules(
     root: Path, rules: Rules | str | os.PathLike[str] | None
 ) -> tuple[Rules, str]:
@@ -113,7 +86,7 @@ def _rules(
         target = plain["target"]
         target.update({k: list(x) for k, x in target.items() if _is_tuple(x)})
         return rules, yaml.safe_dump(plain, sort_keys=False)
-    path = root / RULES_FILE if rules is None else Path(rules)
+    path = root / RULES_FILE if rules is None else find_yaml("rules", rules)
     if rules is None and not path.is_file():
         raise UserError(
             f"The folder {root} has no {RULES_FILE}: name the rules with "

@@ -14,10 +14,11 @@ from leanbrain.optbench.optimizers.building import first_line
 from leanbrain.optbench.protocol.rules import load_rules
 from leanbrain.optbench.suite.suite import Suite, find_optimizers
 from leanbrain.optbench.suite.workload_file import read_workload
+from leanbrain.shipped import find_yaml
 
 __all__ = ["SuiteFile", "load_suite"]
 
-REQUIRED = ("rules", "workloads", "optimizers_folder", "optimizers", "targets")
+REQUIRED = ("rules", "workloads", "optimizers", "targets")
 PLAIN = ("threads", "processes", "device", "calibration_steps")
 OPTIONAL = (*PLAIN, "overrides", "backend")
 PUBLISHED = "published"
@@ -59,7 +60,8 @@ def load_suite(
     Arguments
     ---------
     path : path
-        The YAML file; paths in it are relative to its folder.
+        The YAML file; paths in it are relative to its folder. Rules and
+        optimizers may be names of LeanBrain's own.
     data_folder : str | None
         Folder of manifests; None: the embedded data.
     optimizers : Sequence[str] | None
@@ -83,20 +85,18 @@ def load_suite(
     keys = _read(path)
     folder = path.parent
     more = {**(keys.get("overrides") or {}), **(overrides or {})}
-    rules_file = folder / keys["rules"]
+    rules_file = folder / find_yaml("rules", keys["rules"])
     rules = load_rules(rules_file)
-    specs = find_optimizers(
-        folder / keys["optimizers_folder"],
-        [*(optimizers or keys["optimizers"]), *rules.target.optimizers],
-    )
-    wanted = optimizers or keys["optimizers"]
-    names = [Path(x).stem if x.endswith(".yaml") else x for x in wanted]
+    wanted = [find_yaml("optimizers", x) for x in optimizers or ()] or [
+        folder / find_yaml("optimizers", x) for x in keys["optimizers"]
+    ]
+    specs = find_optimizers([*wanted, *rules.target.optimizers])
     files = {Path(x).stem: folder / x for x in keys["workloads"]}
     chosen = [check_known("workloads", x, files) for x in workloads or files]
     suite = Suite(
         rules=rules,
         workloads=[read_workload(files[x], more) for x in chosen],
-        optimizers=names,
+        optimizers=[x.stem for x in wanted],
         specs=specs,
         data_folder=data_folder,
         overrides=more,

@@ -12,6 +12,7 @@ from leanbrain.dataio.digest import data_digest
 from leanbrain.optbench.optimizers.specs import OptimizerSpec, load_optimizer
 from leanbrain.optbench.protocol.rules import Rules
 from leanbrain.optbench.suite.workload_file import WorkloadFile
+from leanbrain.shipped import find_yaml
 
 __all__ = [
     "Suite",
@@ -96,17 +97,13 @@ class Suite:
         }
 
 
-def find_optimizers(
-    folder: str | Path, names: Sequence[str]
-) -> dict[str, OptimizerSpec]:
+def find_optimizers(files: Sequence[str | Path]) -> dict[str, OptimizerSpec]:
     """Loads optimizers by name, or from files.
 
     Arguments
     ---------
-    folder : path
-        Holds a file <name>.yaml for each optimizer.
-    names : Sequence[str]
-        Which ones; one that ends in .yaml is the path of a file elsewhere.
+    files : Sequence[str | Path]
+        Names of LeanBrain's own, or YAML files.
 
     Returns
     -------
@@ -119,19 +116,9 @@ def find_optimizers(
         If there is no such file, with the nearest names, or if a file's
         `name` is not what the file is called.
     """
-    files = {path.stem: path for path in sorted(Path(folder).glob("*.yaml"))}
-    if not files:
-        raise UserError(
-            f"`optimizers_folder` must hold YAML files, got {folder}."
-        )
     specs = {}
-    for name in dict.fromkeys(names):
-        is_path = name.endswith(".yaml")
-        path = (
-            Path(name)
-            if is_path
-            else files[check_known("optimizers", name, files)]
-        )
+    for given in dict.fromkeys(files):
+        path = find_yaml("optimizers", given)
         spec = load_optimizer(path)
         if spec.name != path.stem:
             raise UserError(

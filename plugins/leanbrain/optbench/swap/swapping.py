@@ -7,22 +7,18 @@ itself is replaced, in the text of the YAML.
 
 from __future__ import annotations
 
-import argparse
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
 
-from leanbrain._host import user_errors
 from leanbrain.checks import UserError, check_known
-from leanbrain.files import write_text
-from leanbrain.optbench.optimizers.specs import OptimizerSpec, load_optimizer
+from leanbrain.optbench.optimizers.specs import OptimizerSpec
 from leanbrain.optbench.swap.checking import assert_class
 from leanbrain.optbench.swap.recipe_yaml import Entry, Recipe
 from leanbrain.optbench.swap.text import child, class_and_settings, node_text
 from leanbrain.optbench.swap.words import warn_rates, warn_schedulers
 
-__all__ = ["Swap", "main", "swap_optimizer"]
+__all__ = ["Swap", "swap_optimizer"]
 
 
 @dataclass
@@ -83,6 +79,7 @@ def swap_optimizer(
 
     Example
     -------
+    >>> from leanbrain.optbench.optimizers.specs import load_optimizer
     >>> spec = load_optimizer(text='''
     ... {name: sgd, source: "", needs: null, lr: 0.1, search_space: {},
     ...  expected_class: torch.optim.SGD,
@@ -192,70 +189,3 @@ def _apply(text: str, edits: dict[tuple[int, int], str]) -> str:
     for (start, end), new in sorted(edits.items(), reverse=True):
         text = text[:start] + new + text[end:]
     return text
-
-
-def _pair(text: str) -> tuple[str, float]:
-    """Reads `key=number` of the command line."""
-    key, _, value = text.partition("=")
-    try:
-        return key, float(value)
-    except ValueError:
-        raise UserError(
-            f"`--set` must be `key=number`, got {text!r}."
-        ) from None
-
-
-def _destination(recipe: Path, out: str | None, name: str, text: str) -> Path:
-    """Chooses where to write, never over the recipe."""
-    default = recipe.with_name(f"{recipe.stem}_{name}{recipe.suffix}")
-    path = default if out is None else Path(out)
-    if path.resolve() == recipe.resolve():
-        raise UserError(f"`-o` must be another file than the recipe {recipe}.")
-    elsewhere = path.resolve().parent != recipe.resolve().parent
-    if elsewhere and "!include:" in text:
-        raise UserError(
-            "`-o` must be in the recipe's folder, as the recipe includes "
-            f"files from there, got {path}."
-        )
-    return path
-
-
-def main(argv: Sequence[str] | None = None) -> None:
-    """Writes a recipe with another optimizer next to the recipe."""
-    parser = argparse.ArgumentParser(
-        prog="python -m leanbrain.optbench.swap", description=main.__doc__
-    )
-    parser.add_argument("recipe", type=Path, help="YAML of a recipe")
-    parser.add_argument("optimizer", type=Path, help="YAML of an optimizer")
-    parser.add_argument("-o", "--out", help="where to write")
-    parser.add_argument(
-        "--set",
-        nargs="+",
-        action="extend",
-        default=[],
-        dest="settings",
-        metavar="KEY=NUMBER",
-        help="settings in place of the optimizer file's",
-    )
-    parser.add_argument("--keys", nargs="+", help="which optimizers (all)")
-    parser.add_argument(
-        "--keep-lr", action="store_true", help="keep the recipe's rate"
-    )
-    options = parser.parse_args(argv)
-    with user_errors():
-        overrides = dict(_pair(text) for text in options.settings)
-        spec = load_optimizer(options.optimizer, overrides=overrides)
-        try:
-            text = options.recipe.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise UserError(
-                f"The file {options.recipe} cannot be read ({error})."
-            ) from error
-        path = _destination(options.recipe, options.out, spec.name, text)
-        swap = swap_optimizer(text, spec, options.keys, keep_lr=options.keep_lr)
-        write_text(path, swap.text)
-        for key, line in swap.replaced.items():
-            print(f"{key}: {line}")
-        for line in swap.warnings:
-            print(f"warning: {line}")
-        print(f"written: {path}")

@@ -15,6 +15,7 @@ import yaml
 
 from leanbrain.checks import UserError, check_int, check_known
 from leanbrain.optbench.trials.workload import read_workload
+from leanbrain.shipped import find_yaml
 
 __all__ = [
     "add_options",
@@ -156,7 +157,8 @@ def common_config(
     Arguments
     ---------
     options : Namespace
-        Of a parser that `add_options` completed; `optimizer` is a YAML file.
+        Of a parser that `add_options` completed; `optimizer` is a YAML file
+        or a name.
     recipe_folder : path
         Where the recipe is.
 
@@ -170,7 +172,7 @@ def common_config(
     UserError
         If a setting is wrong.
     """
-    optimizer = Path(options.optimizer)
+    optimizer = find_yaml("optimizers", options.optimizer)
     try:
         text = optimizer.read_text(encoding="utf-8")
     except OSError as error:

@@ -16,7 +16,7 @@ from leanbrain.pruning.comparison.cells import ALL, MASKS, Cell, Run, Site
 from leanbrain.pruning.comparison.method import START, Method, Steps
 from leanbrain.pruning.comparison.rehearsal import check_plan
 from leanbrain.pruning.comparison.suite import Choice, Suite
-from leanbrain.pruning.host.starting import method_file
+from leanbrain.shipped import find_yaml
 
 __all__ = ["make_plan"]
 
@@ -159,7 +159,7 @@ class _Planner:
             **suite.overrides,
             **method.overrides,
         }
-        file = method_file(method.file, self._site.methods)
+        file = find_yaml("pruning", method.file, self._site.methods)
         config = {
             "sources": self._sources(entry, str(file)),
             **({"start": start.trial.digest} if start else {}),

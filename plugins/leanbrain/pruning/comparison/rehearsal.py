@@ -12,8 +12,8 @@ from leanbrain.digests.yaml_files import keys_of
 from leanbrain.pruning.comparison.cells import Site
 from leanbrain.pruning.comparison.method import Method
 from leanbrain.pruning.comparison.suite import Suite
-from leanbrain.pruning.host.starting import method_file
 from leanbrain.pruning.methods import load_method
+from leanbrain.shipped import find_yaml
 
 __all__ = ["check_plan"]
 
@@ -93,7 +93,7 @@ def _built(suite: Suite, site: Site, method: Method, sparsity: float) -> Any:
     if method.masks_from is not None:
         given["initial_masks"] = dict.fromkeys(languages, "masks.pt")
     try:
-        file = method_file(method.file, site.methods)
+        file = find_yaml("pruning", method.file, site.methods)
         return load_method(file, **given, **method.settings)["pruner"]
     except UserError as error:
         raise UserError(f"{error} (the suite's method {method.name})") from None

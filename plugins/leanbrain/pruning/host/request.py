@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from leanbrain.checks import UserError, check_int
 from leanbrain.pruning.batches import language_of
 from leanbrain.pruning.methods import load_method, method_facts
+from leanbrain.shipped import find_yaml
 
 if TYPE_CHECKING:
     from leanbrain.pruning.pruner import AdaptivePruner
@@ -27,8 +28,8 @@ class PruningRequest:
 
     Arguments
     ---------
-    method : path
-        A file of `hparams/pruning`.
+    method : str or path
+        Its name, such as "lap", or its YAML file.
     settings : dict
         Values for the file's own keys.
     pathways : sequence of str
@@ -67,7 +68,7 @@ class PruningRequest:
             own.pop(name, None)
         typed = {"include": self.include, "exclude": self.exclude}
         return {
-            "method": os.path.basename(self.method),
+            "method": find_yaml("pruning", self.method).name,
             **own,
             **{k: list(v) for k, v in typed.items() if v is not None},
             "pathways": list(self.pathways),

@@ -10,54 +10,23 @@ from typing import Any
 
 import torch
 
-from leanbrain.checks import UserError, check_known
+from leanbrain.checks import UserError
 from leanbrain.pruning.host.checkpoints import (
     newest_checkpoint,
     require_dense,
     require_pruned,
 )
 from leanbrain.pruning.methods import load_method
+from leanbrain.shipped import find_yaml
 
 __all__ = [
     "connect_pruner",
     "load_dense",
     "make_pruner",
-    "method_file",
     "method_pruner",
 ]
 
 StrPath = str | os.PathLike[str]
-
-
-def method_file(method: StrPath, folder: StrPath) -> Path:
-    """The YAML file of a method.
-
-    Arguments
-    ---------
-    method : str or path
-        A path that ends in .yaml, or the name of a file in the folder.
-    folder : path
-        Such as hparams/pruning.
-
-    Returns
-    -------
-    Path
-        The file; of a path as it was given, whether it is there or not.
-
-    Raises
-    ------
-    UserError
-        If the folder has no method of that name.
-
-    Example
-    -------
-    >>> method_file("mine/lap.yaml", "hparams/pruning").name
-    'lap.yaml'
-    """
-    if str(method).endswith(".yaml"):
-        return Path(method)
-    names = sorted(path.stem for path in Path(folder).glob("*.yaml"))
-    return Path(folder) / f"{check_known('method', str(method), names)}.yaml"
 
 
 def make_pruner(
@@ -68,7 +37,7 @@ def make_pruner(
     Arguments
     ---------
     file : path
-        See `method_file`.
+        Its YAML file.
     own : mapping or None
         Keys of the file with the user's values.
     seed : int
@@ -97,17 +66,13 @@ def make_pruner(
     return load_method(file, **{**common, **(own or {})})["pruner"]
 
 
-def method_pruner(
-    hparams: Mapping[str, Any], folder: StrPath, pathways: Sequence[str]
-) -> Any:
+def method_pruner(hparams: Mapping[str, Any], pathways: Sequence[str]) -> Any:
     """The pruner of a recipe whose entry file names a method.
 
     Arguments
     ---------
     hparams : mapping
         The loaded YAML, with `method`, `pruning`, `seed` and `total_steps`.
-    folder : path
-        Where methods lie, such as hparams/pruning.
     pathways : sequence of str
         Names of the sub-networks.
 
@@ -122,7 +87,7 @@ def method_pruner(
         If there is no such method, or `pruning` has no keys of it.
     """
     return make_pruner(
-        method_file(hparams["method"], folder),
+        find_yaml("pruning", hparams["method"]),
         hparams["pruning"],
         hparams["seed"],
         total_steps=hparams["total_steps"],

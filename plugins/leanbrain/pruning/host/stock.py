@@ -47,7 +47,7 @@ class StockPruning:
     -------
     >>> import speechbrain as sb
     >>> from leanbrain.pruning.host.request import PruningRequest
-    >>> stock = StockPruning(PruningRequest("hparams/pruning/one_shot.yaml"))
+    >>> stock = StockPruning(PruningRequest("one_shot"))
     >>> before = sb.Brain.fit
     >>> with stock.patching():
     ...     assert sb.Brain.fit is not before  # a script is run here

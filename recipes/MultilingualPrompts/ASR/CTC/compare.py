@@ -36,9 +36,9 @@ from leanbrain.pruning.comparison.rows import write_kept
 from leanbrain.pruning.comparison.stages import describe, run_plan
 from leanbrain.pruning.comparison.suite import Choice
 from leanbrain.pruning.comparison.suite_file import load_suite
+from leanbrain.shipped import hparams_folder
 
 FOLDER = Path(__file__).resolve().parent
-METHODS = FOLDER.parents[3] / "hparams" / "pruning"
 RESULTS = Path("results/MultilingualPrompts")
 
 
@@ -92,7 +92,8 @@ def make_site(options):
     data = options.data_folder or synthesise_corpus(root / "speech")
     rows = read_manifest(Path(data) / "train.csv").values()
     suite = load_suite(options.suite, sorted({x["lang"] for x in rows}))
-    return suite, Site(FOLDER, METHODS, Path(data).resolve(), root.resolve())
+    methods = hparams_folder("pruning")
+    return suite, Site(FOLDER, methods, Path(data).resolve(), root.resolve())
 
 
 def say_ends(rows):

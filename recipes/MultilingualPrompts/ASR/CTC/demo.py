@@ -20,8 +20,6 @@ import sys
 import time
 from pathlib import Path
 
-from pruners import METHODS
-
 from leanbrain._host import user_errors
 from leanbrain.checks import UserError
 from leanbrain.dataio.manifests import read_manifest
@@ -29,12 +27,12 @@ from leanbrain.dataio.synthesis import synthesise_corpus
 from leanbrain.digests import yaml_digest
 from leanbrain.files import read_json
 from leanbrain.hyperyaml import load_yaml
-from leanbrain.pruning.host.starting import method_file
 from leanbrain.pruning.report.report import (
     collect,
     markdown_table,
     write_report,
 )
+from leanbrain.shipped import find_yaml
 
 FOLDER = Path(__file__).resolve().parent
 RUNS = {
@@ -80,7 +78,7 @@ def run_folder(results, name, settings):
     """A folder per run: other settings, YAML or data never mix with it."""
     sources = [FOLDER / "hparams" / RUNS[name]]
     if "method" in settings:
-        sources.append(method_file(settings["method"], METHODS))
+        sources.append(find_yaml("pruning", settings["method"]))
     said = yaml_digest(sources)
     text = json.dumps([settings, said], sort_keys=True)
     digest = hashlib.sha256(text.encode())

@@ -1,18 +1,15 @@
 """Which pruner a run has, and what it starts from."""
 
-from pathlib import Path
-
 from leanbrain.checkpointing import add_state
 from leanbrain.pruning.host import starting
-from leanbrain.pruning.host.starting import method_file, method_pruner
-
-METHODS = Path(__file__).resolve().parents[4] / "hparams" / "pruning"
+from leanbrain.pruning.host.starting import method_pruner
+from leanbrain.shipped import find_yaml
 
 
 def method_name(hparams):
     """What a run is called in results: its method's name."""
     if "method" in hparams:
-        return method_file(hparams["method"], METHODS).stem
+        return find_yaml("pruning", hparams["method"]).stem
     return "dense" if hparams["pruner"] is None else "adaptive"
 
 
@@ -31,7 +28,7 @@ def pruner_of(hparams):
     """
     if "method" not in hparams:
         return hparams["pruner"]
-    return method_pruner(hparams, METHODS, hparams["languages"])
+    return method_pruner(hparams, hparams["languages"])
 
 
 def connect_pruner(hparams, brain):

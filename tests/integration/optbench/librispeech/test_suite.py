@@ -38,8 +38,6 @@ def suite(repo_root, tmp_path):
     folder = repo_root / "recipes" / "OptimizerBenchmark" / "suites"
     text = (folder / "librispeech.yaml").read_text(encoding="utf-8")
     content = yaml.safe_load(text[: text.index("backend:")])
-    for key in ("rules", "optimizers_folder"):
-        content[key] = str(folder / content[key])
     content["workloads"] = [str(folder / x) for x in content["workloads"]]
     content |= {"processes": 1, "device": "cpu", "threads": 1}
     path = tmp_path / "suite.yaml"

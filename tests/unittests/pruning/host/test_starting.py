@@ -9,7 +9,7 @@ from speechbrain.utils.checkpoints import Checkpointer
 from leanbrain.checks import UserError
 from leanbrain.dataio.sampler import LanguageBatchSampler
 from leanbrain.pruning.flops.batch_seconds import full_batches, padded_seconds
-from leanbrain.pruning.host.starting import load_dense, make_pruner, method_file
+from leanbrain.pruning.host.starting import load_dense, make_pruner
 from leanbrain.pruning.methods import load_method
 
 METHOD = """
@@ -27,14 +27,6 @@ def folder(tmp_path):
     without = METHOD.replace("seed: 1234\n", "").replace(", !ref <seed>", "")
     (tmp_path / "plain.yaml").write_text(without)
     return tmp_path
-
-
-def test_a_method_is_found_by_name_or_path(folder):
-    assert method_file("mine", folder) == folder / "mine.yaml"
-    other = folder / "other" / "mine.yaml"
-    assert method_file(other, folder) == other
-    with pytest.raises(UserError, match="'min'.*mine"):
-        method_file("min", folder)
 
 
 def test_settings_of_the_user_go_before_those_of_the_recipe(folder):
