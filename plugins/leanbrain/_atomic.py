@@ -7,18 +7,22 @@ Whoever is interrupted in between (a kill, a full disk) still has the old file.
 import errno
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from leanbrain.checks import UserError
 
-__all__ = ["atomic_path"]
+__all__ = ["atomic_path", "disk_refusal"]
 
 # What the disk may do to whoever writes; all else is an error of the writer.
 _DISK_ERRORS = frozenset(
     {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS}
 )
+
+# Where torch's own writer says so; it hides what the disk said.
+_TORCH_WRITER = "inline_container"
 
 
 @contextmanager
@@ -66,6 +70,47 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def disk_refusal(
+    error: BaseException, folder: str | os.PathLike[str]
+) -> str | None:
+    """Tells whether the disk refused what was to be written to a folder.
+
+    Arguments
+    ---------
+    error : BaseException
+        What writing ended with.
+    folder : path
+        Where something was written.
+
+    Returns
+    -------
+    str or None
+        What the disk said and how much room it has; None if the error came
+        from elsewhere.
+
+    Example
+    -------
+    >>> disk_refusal(PermissionError(13, "Permission denied", "/x/y"), "/x")
+    'Permission denied'
+    >>> disk_refusal(PermissionError(13, "Permission denied", "/z"), "/x")
+    >>> disk_refusal(ValueError("no"), "/x")
+    """
+    if isinstance(error, OSError):
+        inside = error.filename is not None and Path(
+            os.path.abspath(os.fsdecode(error.filename))
+        ).is_relative_to(os.path.abspath(folder))
+        if not (inside or error.errno in _DISK_ERRORS):
+            return None
+        said = error.strerror or str(error)
+    elif isinstance(error, RuntimeError) and _TORCH_WRITER in str(error):
+        said = "torch could not write a file"
+    else:
+        return None
+    if not os.path.isdir(folder):
+        return said
+    return f"{said} ({shutil.disk_usage(folder).free:,} bytes are free)"
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from speechbrain.utils.distributed import (
     main_process_only,
 )
 
+from leanbrain._atomic import disk_refusal
 from leanbrain.checks import UserError
 from leanbrain.files import load_tensors, save_tensors
 
@@ -48,20 +49,22 @@ class SafeCheckpointer(Checkpointer):
         Raises
         ------
         UserError
-            If writing failed; earlier checkpoints are as they were.
+            If the disk refused; earlier checkpoints are as they were, as
+            after any other error of what is saved, which passes unchanged.
         """
         if if_main_process():
             self._remove_partial()
         try:
             saved = super().save_checkpoint(*args, **kwargs)
-        except (OSError, RuntimeError, UserError) as error:
+        except BaseException as error:
             if if_main_process():
                 self._remove_partial()
-            reason = str(error).splitlines()[0]
+            reason = disk_refusal(error, self.checkpoints_dir)
+            if reason is None:
+                raise
             raise UserError(
-                f"A checkpoint must be writable in {self.checkpoints_dir} "
-                "(is the disk full?); the last complete one is kept, got "
-                f"{type(error).__name__}: {reason}"
+                f"A checkpoint must be writable in {self.checkpoints_dir}, got "
+                f"{reason}; the last complete one is kept."
             ) from error
         # Savers of other ranks may still write into the folder.
         ddp_barrier()

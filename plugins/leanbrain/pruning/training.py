@@ -187,6 +187,19 @@ class PathwayTraining:
         if self.started:
             self.switch.refresh()
 
+    @contextmanager
+    def at_rest(self) -> Iterator[None]:
+        """The resting state for a while, such as to save, then as before.
+
+        Not between a forward and its backward pass, if pathways are several.
+        """
+        before = self.switch.state if self.started else REST
+        if self.started:
+            self.switch.leave()
+        yield
+        if before != REST:
+            self.switch.enter(before)
+
     def forget_window(self) -> None:
         """Gradients were zeroed: no pathway has contributed any more."""
         self._window.clear()

@@ -56,10 +56,20 @@ def attach(pruner: AdaptivePruner, brain: sb.Brain) -> None:
 
 
 def register(pruner: AdaptivePruner, checkpointer: Any) -> None:
-    """Adds the pruner's state to a Checkpointer, after the model."""
+    """Adds the pruner's state to a Checkpointer, after the model.
+
+    Whenever it saves, also from a hook within a batch, the model is at rest.
+    """
     from leanbrain.checkpointing import add_state
 
     add_state(checkpointer, CHECKPOINT_NAME, pruner)
+    save = checkpointer.save_checkpoint
+
+    def wrapped_save(*args: Any, **kwargs: Any) -> Any:
+        with pruner.at_rest():
+            return save(*args, **kwargs)
+
+    checkpointer.save_checkpoint = wrapped_save
 
 
 def is_attached(brain: sb.Brain) -> bool:
