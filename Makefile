@@ -83,7 +83,7 @@ format: $(STAMP) ## mend what `make lint` can mend by itself
 	$(PY) -m ruff check --fix setup.py $(TREES)
 	$(PY) -m ruff format setup.py $(TREES)
 
-bench: $(STAMP) ## measure speed, memory and accuracy (long)
+bench: $(RIVALS) ## measure speed, memory and accuracy (long)
 	$(PY) tests/benchmarks/run_all.py
 
 $(RIVALS): $(STAMP)

@@ -6,6 +6,7 @@ To run this recipe, do the following:
 > python benchmark.py suites/cpu.yaml --optimizers adamw lion soap
 > python benchmark.py suites/cpu.yaml --data_folder <folder of manifests>
 > python benchmark.py suites/cpu.yaml --set_targets
+> python benchmark.py suites/cpu.yaml --debug
 
 The same command once more goes on where an interrupted one was. Without
 --data_folder, spoken digits are synthesised on the spot.
@@ -23,6 +24,7 @@ from leanbrain.experiments.trials import STATUSES
 from leanbrain.files import write_text
 from leanbrain.optbench.protocol.targets import read_targets, write_targets
 from leanbrain.optbench.report.writing import write_report
+from leanbrain.optbench.suite.debugging import debug_suite
 from leanbrain.optbench.suite.file import load_suite
 from leanbrain.optbench.suite.stages import (
     Stages,
@@ -76,6 +78,11 @@ def parse(arguments):
         "--targets",
         help="file of targets (default: the suite's for this data)",
     )
+    add(
+        "--debug",
+        action="store_true",
+        help="one trial of each optimizer and no variants: whether it runs",
+    )
     return parser.parse_args(arguments)
 
 
@@ -91,14 +98,19 @@ def make_stages(options):
     # What is missing of the data is said before all else.
     for workload in file.suite.workloads:
         file.suite.data_of(workload)
+    if options.debug and options.set_targets and options.targets is None:
+        raise UserError(
+            "`--debug` sets targets in a file of its own: `--targets <file>`."
+        )
     kind = "embedded" if options.data_folder is None else "real"
+    kind += "-debug" if options.debug else ""
     default = f"results/OptimizerBenchmark/{Path(options.suite).stem}-{kind}"
     backend = file.backend
     if options.workers is not None:
         workers = check_int("--workers", options.workers, low=0)
         backend = LocalPool(workers, threads=file.suite.threads)
     stages = Stages(
-        suite=file.suite,
+        suite=debug_suite(file.suite) if options.debug else file.suite,
         root=Path(options.results_folder or default).resolve(),
         backend=backend,
         show=lambda line: print(line, flush=True),

@@ -16,6 +16,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from smoke import read_options
+
 from leanbrain.provenance import commit, host_facts, versions
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -26,10 +28,11 @@ def main():
     """Runs the demo in an empty folder; prints and keeps the figures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json")
-    options = parser.parse_args()
+    options = read_options(parser)
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()
         command = [sys.executable, str(DEMO), "--results_folder", folder]
+        command += ["--debug"] if options.smoke else []
         subprocess.run(command, check=True)
         minutes = (time.perf_counter() - start) / 60
         summary = json.loads(Path(folder, "summary.json").read_text())

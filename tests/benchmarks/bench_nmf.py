@@ -18,6 +18,7 @@ import time
 from pathlib import Path
 
 import nmf_bench  # noqa: F401  first: it fixes the number of threads
+import smoke
 from nmf_bench.clock import one_thread
 
 from leanbrain.checks import UserError
@@ -83,8 +84,10 @@ def read_options():
         help="what is learnt",
     )
     parser.add_argument("--quick", action="store_true", help="three minutes")
-    options = parser.parse_args()
-    options.optimum, options.flat = 1000, 1000
+    parser.set_defaults(optimum=1000, flat=1000)
+    options = smoke.read_options(
+        parser, seeds=1, rounds=1, every=0, long_s=0.1, optimum=20, flat=10
+    )
     if options.quick:
         options.seeds, options.rounds, options.every = 1, 1, 0
         options.long_s, options.optimum, options.flat = 0.5, 300, 100
@@ -94,7 +97,14 @@ def read_options():
 def measure(options):
     """All parts; after each seed the figures and the lines of the plot."""
     from nmf_bench import methods
-    from nmf_bench.data import draw, find_data, splits
+    from nmf_bench.data import (
+        SYNTHETIC,
+        TINY,
+        TINY_DRAW,
+        draw,
+        find_data,
+        splits,
+    )
 
     methods.silence_checks()
     data = find_data(options.data_folder)
@@ -111,8 +121,9 @@ def measure(options):
     }
     curves = {}
     with tempfile.TemporaryDirectory() as cache:
-        paths = splits(data, cache)
-        speech = [draw(paths, seed) for seed in range(options.seeds)]
+        paths = splits(data, cache, TINY if options.smoke else SYNTHETIC)
+        sizes = TINY_DRAW if options.smoke else {}
+        speech = [draw(paths, seed, **sizes) for seed in range(options.seeds)]
     for seed, drawn in enumerate(speech):
         say(f"seed {seed}")
         add_parts(result, drawn, data, seed, options)
@@ -166,7 +177,7 @@ def features(data, seed, options):
 
         if data is None:
             raise UserError("there is no digits training set.")
-        limit = 200 if options.quick else None
+        limit = 5 if options.smoke else 200 if options.quick else None
         return measure_features(data, seed, limit)
     except (ImportError, UserError) as error:
         say(f"  features not measured: {error}")

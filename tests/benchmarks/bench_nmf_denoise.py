@@ -16,10 +16,12 @@ Run: python tests/benchmarks/bench_nmf_denoise.py --json out.json
 import argparse
 import json
 import statistics
+import tempfile
 import time
 from pathlib import Path
 
 import nmf_bench  # noqa: F401  first: it fixes the number of threads
+import smoke
 from nmf_bench.clock import one_thread
 from nmf_bench.data import SAMPLE_RATE, find_data
 from nmf_denoise.data import mixtures, speech
@@ -34,20 +36,37 @@ from nmf_denoise.methods import (
 )
 from nmf_denoise.tuning import tune
 
+from leanbrain.dataio.digits import DigitSettings, synthesise_digits
 from leanbrain.nmf.enhance import NMFEnhance
 from leanbrain.provenance import commit, host_facts, versions
 
 
 def main():
-    """Prints a table and keeps the figures as JSON."""
+    """Reads the options, measures, reports."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", help="file to write the figures to")
     parser.add_argument("--data_folder", help="with digits/ and prompts/")
     parser.add_argument("--mixtures", type=int, default=10, help="per speaker")
     parser.add_argument("--pause", type=float, default=0.2, help="seconds")
     parser.add_argument("--tune", action="store_true", help="train split only")
-    options = parser.parse_args()
-    data = find_data(options.data_folder)
+    parser.set_defaults(seconds=20)
+    options = smoke.read_options(parser, mixtures=1, seconds=1)
+    with tempfile.TemporaryDirectory() as folder:
+        report(options, tiny(folder) if options.smoke else None)
+
+
+def tiny(folder):
+    """A folder of spoken digits, which read the prompts as well."""
+    data = Path(folder)
+    digits = synthesise_digits(data, DigitSettings(("en",), 1, 1, 1))
+    for name in ("digits", "prompts"):
+        (data / name).symlink_to(digits)
+    return data
+
+
+def report(options, data):
+    """Prints a table and keeps the figures as JSON."""
+    data = data or find_data(options.data_folder)
     if data is None:
         reason = "there is no folder with digits/ and prompts/"
         print(f"skipped: {reason}")
@@ -67,7 +86,7 @@ def main():
 
 def measure(data, options):
     """The figures, of speakers of the test split."""
-    W = dictionary(speech(data, "train"), ATOMS)
+    W = dictionary(speech(data, "train"), ATOMS, options.seconds)
     cases = mixtures(data, speech(data, "test"), "test", options, seed=0)
     enhance = NMFEnhance(W, **FRAMING)
     methods = {

@@ -21,6 +21,7 @@ import time
 from pathlib import Path
 
 import torch
+from smoke import read_options
 
 from leanbrain.checks import UserError
 from leanbrain.files import write_json
@@ -97,10 +98,12 @@ def timed_step(model, optimizer, batch):
     return middle - start, time.process_time() - middle
 
 
-def measure(kind, specs, rounds, warmup):
+def measure(kind, specs, options):
     """Times of one model, round robin."""
     torch.manual_seed(0)
-    base = MODELS[kind]()
+    rounds, warmup = options.rounds, options.warmup
+    sizes = {"width": options.width} if options.width else {}
+    base = MODELS[kind](**sizes)
     lanes = {}
     for name, spec in specs.items():
         model = copy.deepcopy(base)
@@ -174,12 +177,13 @@ def main():
     parser.add_argument("--only", nargs="+")
     parser.add_argument("--rounds", type=int, default=12)
     parser.add_argument("--warmup", type=int, default=3)
-    options = parser.parse_args()
+    parser.add_argument("--width", type=int, help="of both models")
+    options = read_options(parser, rounds=2, warmup=1, width=16)
     torch.set_num_threads(1)
     specs = load_specs(options.only)
     result = {"benchmark": "optimizers", "threads": 1, "models": {}}
     for kind in MODELS:
-        found = measure(kind, specs, options.rounds, options.warmup)
+        found = measure(kind, specs, options)
         result["models"][kind] = found
         show(kind, found)
     result["host"] = host_facts()

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import speechbrain as sb
 import torch
+from smoke import read_options
 
 from leanbrain.hyperyaml import load_yaml
 from leanbrain.provenance import commit, host_facts, versions
@@ -37,12 +38,16 @@ class Encoder:
         return 0
 
 
-def load(pruned, steps):
+def load(pruned, options):
     """The recipe's own Brain, dense or with the adaptive pruner."""
     sys.path.insert(0, str(RECIPE))
     from train import ASR
 
-    overrides = {"number_of_epochs": 1, "batches_per_epoch": steps}
+    overrides = {
+        "number_of_epochs": 1,
+        "batches_per_epoch": options.steps,
+        "lstm_neurons": options.neurons,
+    }
     name = "pathways.yaml" if pruned else "dense.yaml"
     if pruned:
         overrides["dense_checkpoint"] = "none"
@@ -73,11 +78,13 @@ class Silent:
         """Ignores a loss."""
 
 
-def make_batch(language, generator, seconds=2.5, count=12):
+def make_batch(language, generator, seconds, count=12):
     """Noise in place of speech, in the form of a PaddedBatch."""
     samples = int(seconds * 8000)
     wavs = 0.1 * torch.randn(count, samples, generator=generator)
-    tokens = torch.randint(1, 60, (count, 30), generator=generator)
+    tokens = torch.randint(
+        1, 60, (count, int(12 * seconds)), generator=generator
+    )
     lens = torch.linspace(0.8, 1.0, count)
     return Batch(
         id=[str(i) for i in range(count)],
@@ -137,14 +144,15 @@ def extra_bytes(pruner):
     return sum(storages.values())
 
 
-def measure(steps):
+def measure(options):
     """Pairs of step times, and the largest extra memory."""
-    dense, _ = load(False, steps)
-    pruned, pruner = load(True, steps)
+    steps = options.steps
+    dense, _ = load(False, options)
+    pruned, pruner = load(True, options)
     generator = torch.Generator().manual_seed(1)
     pairs, extra = [], 0
     for i in range(steps):
-        batch = make_batch(LANGUAGES[i % 4], generator)
+        batch = make_batch(LANGUAGES[i % 4], generator, options.batch_s)
         sides = [partial(one_step, dense), partial(one_step, pruned)]
         times = {}
         for k in (0, 1) if i % 2 else (1, 0):
@@ -161,10 +169,12 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--steps", type=int, default=120)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--neurons", type=int, default=192, help="of the LSTM")
+    parser.add_argument("--batch_s", type=float, default=2.5, help="of speech")
     parser.add_argument("--json")
-    options = parser.parse_args()
+    options = read_options(parser, steps=8, neurons=8, batch_s=0.5)
     torch.set_num_threads(options.threads)
-    pairs, extra, pruner = measure(options.steps)
+    pairs, extra, pruner = measure(options)
     ratios = sorted(p / d for d, p in pairs)
     weights = sum(t.parameter.numel() * 4 for t in pruner.targets)
     masks = sum(

@@ -15,6 +15,7 @@ import sys
 import time
 
 import torch
+from smoke import read_options
 
 from leanbrain.masking import MaskSet, PathwaySwitch, Target
 
@@ -157,7 +158,7 @@ def main() -> int:
     parser.add_argument("--repeats", type=int, default=31)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", help="file to write the figures to")
-    args = parser.parse_args()
+    args = read_options(parser, weights=1_000_000, repeats=2)
     result = measure(args)
     text = json.dumps(result, indent=2)
     print(text)

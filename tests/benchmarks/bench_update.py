@@ -21,6 +21,7 @@ import time
 from pathlib import Path
 
 import torch
+from smoke import read_options
 
 from leanbrain.provenance import commit, host_facts, versions
 from leanbrain.pruning.adapting import update_masks
@@ -159,7 +160,9 @@ def main() -> int:
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", help="file to write the figures to")
-    args = parser.parse_args()
+    args = read_options(
+        parser, weights=1_000_000, pathways=2, steps=[1260], repeats=1
+    )
     result = measure(args)
     text = json.dumps(result, indent=2)
     print(text)

@@ -10,6 +10,8 @@ import dataclasses
 import statistics
 from pathlib import Path
 
+from smoke import read_options, results_folder
+
 from leanbrain._host import user_errors
 from leanbrain.experiments.engine import run_trials
 from leanbrain.files import write_json
@@ -60,6 +62,8 @@ def summary(rows):
                 value = (row["result"] or {}).get("best")
                 value = 100.0 if value is None else value
                 best.setdefault(values["warmup"], []).append(value)
+        if not best:
+            continue
         pairs = list(zip(best[WARMUPS[0]], best[WARMUPS[1]], strict=True))
         found[str(rate)] = {
             "with": best[WARMUPS[0]],
@@ -79,8 +83,12 @@ def main():
     )
     parser.add_argument("--json")
     parser.add_argument("--results_folder", default="results/bench/warmup")
-    options = parser.parse_args()
-    found = summary(run_trials(trials(), options.results_folder))
+    options = read_options(parser, results_folder=None)
+    with results_folder(options) as root:
+        plan = trials()
+        # One rate and seed, with warm-up and without.
+        plan = plan[: len(WARMUPS)] if options.smoke else plan
+        found = summary(run_trials(plan, root))
     for rate, x in found.items():
         print(
             f"lr {rate}: error {x['median_with']:.1f} % with, "

@@ -17,6 +17,9 @@ SAMPLE_RATE = 8000
 N_FFT, HOP = 1024, 160
 # Enough for 2000 + 1000 frames and 15 utterances in each of many seeds.
 SYNTHETIC = Settings(train=60, valid=30, test=30)
+# Of --smoke.
+TINY = Settings(("en",), train=2, valid=2, test=2)
+TINY_DRAW = {"frames": 100, "held_out": 50, "utterances": 2}
 
 
 @dataclass
@@ -49,9 +52,9 @@ def find_data(folder):
     return data if (data / "prompts" / "train.csv").is_file() else None
 
 
-def splits(data, cache):
+def splits(data, cache, settings=SYNTHETIC):
     """Paths of the audio by split, of real speech or of the synthesised."""
-    folder = data / "prompts" if data else synthesise_corpus(cache, SYNTHETIC)
+    folder = data / "prompts" if data else synthesise_corpus(cache, settings)
     found = {}
     for split in ("train", "valid", "test"):
         manifest = folder / f"{split}.csv"

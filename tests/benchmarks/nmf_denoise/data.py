@@ -1,26 +1,28 @@
 """Speech, noises and mixtures of both at given levels."""
 
-import csv
 import itertools
 
 import torch
 from nmf_bench.data import SAMPLE_RATE
 
 from leanbrain.dataio.audio import load_audio
+from leanbrain.dataio.manifests import find_data_root, read_manifest
 
 SNRS_DB = [0, 5, 10]
 STATIONARY = {"white": 0.0, "pink": -0.5}  # exponent of frequency
 DIGITS = 5
 
 
+def rows_of(manifest):
+    """The rows of a manifest, audio with full paths."""
+    return read_manifest(manifest, find_data_root(manifest)).values()
+
+
 def speech(data, split):
     """Signals by speaker, of mean power one."""
-    with open(data / "digits" / f"{split}.csv", encoding="utf-8") as stream:
-        rows = list(csv.DictReader(stream))
     found = {}
-    for row in rows:
-        path = row["wav"].replace("{data_root}", str(data))
-        wav = load_audio(path, SAMPLE_RATE)
+    for row in rows_of(data / "digits" / f"{split}.csv"):
+        wav = load_audio(row["wav"], SAMPLE_RATE)
         level = wav.square().mean().sqrt().clamp(min=1e-8)
         found.setdefault(row["spk_id"], []).append(wav / level)
     return found
@@ -79,13 +81,9 @@ def shaped(clean, generator):
 
 def babble(data, split, shape, generator, voices=8):
     """Readers of the prompts, of the same split, at equal level."""
-    with open(data / "prompts" / f"{split}.csv", encoding="utf-8") as stream:
-        paths = [row["wav"] for row in csv.DictReader(stream)]
+    paths = [row["wav"] for row in rows_of(data / "prompts" / f"{split}.csv")]
     pick = torch.randperm(len(paths), generator=generator)[:120]
-    wavs = [
-        load_audio(paths[i].replace("{data_root}", str(data)), SAMPLE_RATE)
-        for i in pick
-    ]
+    wavs = [load_audio(paths[i], SAMPLE_RATE) for i in pick]
     track = torch.cat([x / x.square().mean().sqrt() for x in wavs])
     starts = torch.randint(
         len(track) - shape[1], (shape[0], voices), generator=generator

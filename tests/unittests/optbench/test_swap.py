@@ -121,8 +121,8 @@ def adamw():
 
 def load_benchmark():
     """The script that measures the share, as a module."""
-    path = ROOT / "tests" / "benchmarks" / "swap_recipes.py"
-    spec = importlib.util.spec_from_file_location("swap_recipes", path)
+    path = ROOT / "tests" / "benchmarks" / "bench_swap.py"
+    spec = importlib.util.spec_from_file_location("bench_swap", path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module

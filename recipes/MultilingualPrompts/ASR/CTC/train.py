@@ -54,6 +54,8 @@ logger = logging.getLogger(__name__)
 class ASR(sb.Brain):
     """CTC over characters, batches of one language."""
 
+    teacher = None  # a dense model, where a pruned one learns from it
+
     def compute_forward(self, batch, stage):
         """Log-probabilities [B, T, tokens], lengths, and the teacher's."""
         batch = batch.to(self.device)

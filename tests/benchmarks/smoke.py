@@ -1,0 +1,40 @@
+"""The flag --smoke of every benchmark: sizes so tiny that only running counts.
+
+What it measures means nothing. It writes nothing but the file of --json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+
+def read_options(
+    parser: argparse.ArgumentParser,
+    words: Sequence[str] | None = None,
+    **tiny: Any,
+) -> argparse.Namespace:
+    """Reads the command line; with --smoke, tiny sizes replace those given."""
+    parser.add_argument(
+        "--smoke",
+        action="store_true",
+        help="tiny sizes: whether it runs, not how fast; goals do not count",
+    )
+    options = parser.parse_args(words)
+    if options.smoke:
+        vars(options).update(tiny)
+    return options
+
+
+@contextmanager
+def results_folder(options: argparse.Namespace) -> Iterator[Path]:
+    """The folder of --results_folder; without one, one that goes away."""
+    if options.results_folder is not None:
+        yield Path(options.results_folder).resolve()
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        yield Path(folder)
