@@ -24,10 +24,7 @@ __all__ = ["Entry", "Recipe"]
 # be slow to import or not installed.
 _PACKAGES = "torch.optim|leanbrain.optbench|schedulefree|pytorch_optimizer"
 _OPTIMIZER = re.compile(rf"!(name|new|apply):((?:{_PACKAGES})\.[\w.]+)")
-_SCHEDULER = re.compile(
-    r"!(name|new):((?:speechbrain\.nnet\.schedulers|torch\.optim\.lr_scheduler)"
-    r"\.(?!ScheduledLoss)[\w.]+)"
-)
+_REFERENCE = re.compile(r"<([\w.\[\]]+)>")
 
 
 @dataclass(frozen=True)
@@ -123,9 +120,12 @@ class Recipe:
         """Lists the values that name or build an optimizer class."""
         return [e for e in self.entries if _is_optimizer(e.node.tag)]
 
-    def schedulers(self) -> list[Entry]:
-        """Lists the values that name or build a scheduler of the rate."""
-        return [e for e in self.entries if _SCHEDULER.fullmatch(e.node.tag)]
+    def reference(self, entry: Entry) -> str | None:
+        """The path that a `!ref` is; None of other values and calculations."""
+        if entry.node.tag != "!ref":
+            return None
+        match = _REFERENCE.fullmatch(str(entry.node.value).strip())
+        return match[1].replace("[", ".").replace("]", "") if match else None
 
     def _walk(
         self, node: yaml.Node, prefix: str, flow: bool, seen: set[int]

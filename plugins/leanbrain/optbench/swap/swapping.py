@@ -7,7 +7,6 @@ itself is replaced, in the text of the YAML.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -16,7 +15,11 @@ from leanbrain.optbench.optimizers.specs import OptimizerSpec
 from leanbrain.optbench.swap.checking import assert_class
 from leanbrain.optbench.swap.recipe_yaml import Entry, Recipe
 from leanbrain.optbench.swap.text import child, class_and_settings, node_text
-from leanbrain.optbench.swap.words import warn_rates, warn_schedulers
+from leanbrain.optbench.swap.words import (
+    warn_rates,
+    warn_schedulers,
+    warn_takers,
+)
 
 __all__ = ["Swap", "swap_optimizer"]
 
@@ -124,6 +127,7 @@ def swap_optimizer(
         assert_class(new, _existing(new, path), spec)
     swap.warnings = warn_rates(recipe, chosen, settings.get("lr"), keep_lr)
     swap.warnings += warn_schedulers(new, spec, rates)
+    swap.warnings += warn_takers(new, rates)
     return swap
 
 
@@ -163,8 +167,8 @@ def _rate_key(
 def _reference(recipe: Recipe, entry: Entry) -> str | None:
     """Names the key that an optimizer's `lr` refers to."""
     lr = child(recipe, entry, "lr")
-    match = lr and re.fullmatch(r"!ref\s+<(\w+)>", recipe.text_of(lr))
-    return match[1] if match else None
+    name = recipe.reference(lr) if lr else None
+    return name if name and "." not in name else None
 
 
 def _is_number(text: str) -> bool:

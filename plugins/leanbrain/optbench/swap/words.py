@@ -6,9 +6,10 @@ import re
 
 from leanbrain.optbench.optimizers.specs import OptimizerSpec
 from leanbrain.optbench.swap.recipe_yaml import Entry, Recipe
+from leanbrain.optbench.swap.schedulers import find_schedulers, find_takers
 from leanbrain.optbench.swap.text import child
 
-__all__ = ["warn_rates", "warn_schedulers"]
+__all__ = ["warn_rates", "warn_schedulers", "warn_takers"]
 
 
 def warn_rates(
@@ -71,7 +72,7 @@ def warn_schedulers(
         One sentence each.
     """
     lines = []
-    for entry in recipe.schedulers():
+    for entry in find_schedulers(recipe):
         used = re.findall(r"<(\w+)", recipe.text_of(entry))
         known = [f"`{key}`" for key in used if key in rates]
         named = ", ".join(f"`{key}`" for key in used) or "in its node"
@@ -88,3 +89,27 @@ def warn_schedulers(
             line += f"; `{spec.name}` wants a constant rate"
         lines.append(line + ".")
     return lines
+
+
+def warn_takers(recipe: Recipe, rates: set[str]) -> list[str]:
+    """Says what else of a recipe gets the new learning rate.
+
+    Arguments
+    ---------
+    recipe : Recipe
+        The new recipe.
+    rates : set of str
+        The keys that have the new rate.
+
+    Returns
+    -------
+    list of str
+        One sentence each.
+    """
+    known = [*find_schedulers(recipe), *recipe.optimizers()]
+    return [
+        f"`{entry.path}` ({entry.target.rpartition('.')[2]}) gets the new "
+        "rate as well: see whether it should."
+        for entry in find_takers(recipe, rates)
+        if entry not in known
+    ]
