@@ -18,7 +18,7 @@ from leanbrain._atomic import disk_refusal
 from leanbrain.checks import UserError
 from leanbrain.files import load_tensors, save_tensors
 
-__all__ = ["SafeCheckpointer", "add_state"]
+__all__ = ["SafeCheckpointer", "add_state", "load_state"]
 
 PARTIAL = ".partial-"
 STATE_VERSION = 1
@@ -114,8 +114,7 @@ def add_state(checkpointer: Checkpointer, name: str, owner: Any) -> None:
         save_tensors(path, {**head, "state": obj.state_dict()})
 
     def load(obj: Any, path: Path, end_of_epoch: bool) -> None:
-        saved = load_tensors(path, kind=kind, version=STATE_VERSION)
-        obj.load_state_dict(saved["state"])
+        obj.load_state_dict(_state(path, name))
 
     checkpointer.add_recoverable(
         name,
@@ -124,6 +123,28 @@ def add_state(checkpointer: Checkpointer, name: str, owner: Any) -> None:
         custom_load_hook=load,
         optional_load=True,
     )
+
+
+def load_state(checkpoint: Checkpoint, name: str) -> Any:
+    """Reads what ``add_state`` has saved, without giving it to its owner.
+
+    Arguments
+    ---------
+    checkpoint : Checkpoint
+        As a Checkpointer finds it, with this state.
+    name : str
+        As for ``add_state``.
+
+    Returns
+    -------
+    dict
+    """
+    return _state(checkpoint.paramfiles[name], name)
+
+
+def _state(path: Path, name: str) -> Any:
+    kind = f"leanbrain.{name}"
+    return load_tensors(path, kind=kind, version=STATE_VERSION)["state"]
 
 
 def _aside(path: Path) -> Path:

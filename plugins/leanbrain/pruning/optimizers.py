@@ -72,7 +72,8 @@ def moved_by(optimizers: Iterable[Any]) -> set[int]:
 def around_step(optimizer: Any, around: Callable[..., Any]) -> None:
     """Lets a function run the step of an optimizer, of this object alone.
 
-    torch's hooks would not do: wrappers that do not call the constructor of
+    With the same function only the first call does something. torch's hooks
+    would not do: wrappers that do not call the constructor of
     ``torch.optim.Optimizer`` have none, and those that inherit `step` from
     one another fire them twice.
 
@@ -92,11 +93,14 @@ def around_step(optimizer: Any, around: Callable[..., Any]) -> None:
     None
     """
     inner = optimizer.step
+    if getattr(inner, "around", None) is around:
+        return
 
     @functools.wraps(inner)
     def step(self: Any, *args: Any, **kwargs: Any) -> Any:
         return around(self, inner, *args, **kwargs)
 
+    step.around = around  # type: ignore[attr-defined]
     # Bound, as schedulers of the learning rate bind it once more.
     optimizer.step = MethodType(step, optimizer)
 

@@ -109,6 +109,15 @@ class PruningPlan:
                 self.rounds,
             )
 
+    def warn_of_more_steps(self) -> None:
+        """Says so when a run goes on after the steps that were planned."""
+        logger.warning(
+            "Training goes on after its `total_steps` %d with the masks that "
+            "were final by then: to spread the pruning over all stages of a "
+            "script, give the steps of all of them.",
+            self.total_steps,
+        )
+
     def check_fits(
         self,
         interval: int,

@@ -254,6 +254,8 @@ class AdaptivePruner(PathwayTraining):
         self._remember()
         if self.step == 2 and self.plan.rounds > 1:
             self.plan.warn_of_one_schedule()
+        if self.step == self.plan.total_steps + 1:
+            self.plan.warn_of_more_steps()
         if not self.started:
             self.start()
         if not self.started or self.frozen:

@@ -142,7 +142,7 @@ class PathwayTraining:
             self.owners.update(dict.fromkeys(self._owned(part), part))
             if not any(part is known for known in self.optimizers):
                 self.optimizers.append(part)
-                around_step(part, self.stepping)
+            around_step(part, self.stepping)
         return len(self._owned(optimizer))
 
     # -- the life of a batch ------------------------------------------------

@@ -20,7 +20,14 @@ if TYPE_CHECKING:
     from leanbrain.pruning.focal import FocalWeights
     from leanbrain.pruning.pruner import AdaptivePruner
 
-__all__ = ["attach", "is_attached", "optimizers_of", "register"]
+__all__ = [
+    "attach",
+    "is_attached",
+    "is_registered",
+    "optimizers_of",
+    "register",
+    "trains_for",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -33,22 +40,31 @@ def attach(pruner: AdaptivePruner, brain: sb.Brain) -> None:
     pruner : AdaptivePruner
         Not attached before.
     brain : sb.Brain
-        Not yet fitted: its parameters are taken as they are now.
+        Not yet fitted: its parameters are taken as they are now. Another one
+        on the same modules goes on with what the pruner has done to them.
 
     Raises
     ------
     UserError
-        If it has a pruner already.
+        If it has a pruner already, or none of the weights of a pruner that
+        has a Brain.
     """
     if is_attached(brain):
         raise UserError(
             f"A {type(brain).__name__} must have one pruner, got a second one."
         )
-    pruner.manage(brain.modules)
+    first = not hasattr(pruner, "targets")
+    if first:
+        pruner.manage(brain.modules)
+    elif not trains_for(pruner, brain):
+        raise UserError(
+            f"A pruner must be attached to Brains that hold its weights, got "
+            f"a {type(brain).__name__} without {pruner.targets[0].name!r}."
+        )
     pruner.loss_scale = lambda: float(brain.scaler.get_scale())
     if brain.checkpointer is not None:
         register(pruner, brain.checkpointer)
-    _wrap_optimizers(pruner, brain)
+    _wrap_optimizers(pruner, brain, whole=first)
     if pruner.loss_weights is not None:
         _wrap_losses(pruner.loss_weights, pruner, brain)
     _wrap_batches(pruner, brain)
@@ -60,6 +76,8 @@ def register(pruner: AdaptivePruner, checkpointer: Any) -> None:
 
     Whenever it saves, also from a hook within a batch, the model is at rest.
     """
+    if is_registered(pruner, checkpointer):
+        return  # by the Brain before
     from leanbrain.checkpointing import add_state
 
     add_state(checkpointer, CHECKPOINT_NAME, pruner)
@@ -72,10 +90,21 @@ def register(pruner: AdaptivePruner, checkpointer: Any) -> None:
     checkpointer.save_checkpoint = wrapped_save
 
 
+def is_registered(pruner: AdaptivePruner, checkpointer: Any) -> bool:
+    """Whether a Checkpointer saves a pruner's state."""
+    return checkpointer.recoverables.get(CHECKPOINT_NAME) is pruner
+
+
 def is_attached(brain: sb.Brain) -> bool:
     """Whether a Brain has a pruner."""
     step = vars(brain).get("optimizers_step")
     return getattr(step, "__module__", None) == __name__
+
+
+def trains_for(pruner: AdaptivePruner, brain: sb.Brain) -> bool:
+    """Whether a Brain holds weights that a pruner manages."""
+    own = {id(parameter) for parameter in brain.modules.parameters()}
+    return any(id(t.parameter) in own for t in pruner.targets)
 
 
 def optimizers_of(brain: sb.Brain) -> list[Any]:
@@ -99,7 +128,9 @@ def optimizers_of(brain: sb.Brain) -> list[Any]:
     return list({id(optimizer): optimizer for optimizer in found}.values())
 
 
-def _wrap_optimizers(pruner: AdaptivePruner, brain: sb.Brain) -> None:
+def _wrap_optimizers(
+    pruner: AdaptivePruner, brain: sb.Brain, whole: bool
+) -> None:
     init_optimizers, optimizers_step = (
         brain.init_optimizers,
         brain.optimizers_step,
@@ -112,7 +143,7 @@ def _wrap_optimizers(pruner: AdaptivePruner, brain: sb.Brain) -> None:
         missing = [
             t.name for t in pruner.targets if id(t.parameter) not in moved
         ]
-        if missing:
+        if missing and whole:  # a later Brain may train a part
             count = len(pruner.targets)
             raise UserError(
                 "Every pruned parameter must belong to an optimizer, got "
@@ -132,8 +163,12 @@ def _wrap_optimizers(pruner: AdaptivePruner, brain: sb.Brain) -> None:
 def _watch(pruner: AdaptivePruner, brain: sb.Brain) -> list[Any]:
     """Watches the optimizers of a Brain; recipes exchange them in a run."""
     found = optimizers_of(brain)
-    for optimizer in found:
-        if not any(optimizer is known for known in pruner.optimizers):
+    known = {id(optimizer) for optimizer in pruner.optimizers}
+    if not known.issuperset(map(id, found)):
+        # Those before would keep the moments of all weights alive.
+        pruner.optimizers.clear()
+        pruner.owners.clear()
+        for optimizer in found:
             pruner.watch(optimizer)
     return found
 
@@ -163,6 +198,7 @@ def _wrap_batches(pruner: AdaptivePruner, brain: sb.Brain) -> None:
     def wrapped_fit_batch(batch: Any) -> Any:
         _watch(pruner, brain)
         step, pathway = pruner.step, pruner.enter(batch)
+        due = brain.step % brain.grad_accumulation_factor == 0
         pruner.batches += 1
         try:
             loss = fit_batch(batch)
@@ -173,7 +209,7 @@ def _wrap_batches(pruner: AdaptivePruner, brain: sb.Brain) -> None:
         if pruner.fits > 1 or pruner.batches:
             pruner.forget_window()  # its part of the batch around it
             return loss
-        if brain.step % brain.grad_accumulation_factor == 0:
+        if due:
             pruner.finish_step()
         elif pruner.stepping.done:
             pruner.forget_window()

@@ -92,6 +92,8 @@ class PrunedOptimizer:
     def __call__(self, parameters: Iterable[Any]) -> torch.optim.Optimizer:
         """Builds the optimizer over the parameters that SpeechBrain gives."""
         optimizer = self.opt_class(parameters)
+        self.pruner.optimizers.clear()  # of a Brain or a fit before
+        self.pruner.owners.clear()
         owned = self.pruner.watch(optimizer)
         if owned < len(self.pruner.targets):
             raise UserError(

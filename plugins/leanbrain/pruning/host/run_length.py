@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -13,7 +14,9 @@ from leanbrain.pruning.ranks import is_distributed
 if TYPE_CHECKING:
     import speechbrain as sb
 
-__all__ = ["epochs_of", "optimizer_steps"]
+__all__ = ["Stages", "epochs_of", "optimizer_steps", "train_loader"]
+
+logger = logging.getLogger(__name__)
 
 
 def optimizer_steps(brain: sb.Brain, epoch_counter: Any, loader: Any) -> int:
@@ -60,6 +63,38 @@ def optimizer_steps(brain: sb.Brain, epoch_counter: Any, loader: Any) -> int:
     return steps
 
 
+class Stages:
+    """The steps of all fits of a script, one after the other.
+
+    The pruning is planned over those of the first fit, as nobody knows
+    beforehand what a script will fit next, or over what the user says.
+    """
+
+    def __init__(self) -> None:
+        self.total = 0
+        self._given = False
+        self._counters: list[Any] = []
+
+    def begin(self, epoch_counter: Any, steps: int, given: int | None) -> None:
+        """Notes the first fit, and what the user has said of the whole run."""
+        self.total, self._given = steps, given is not None
+        self._counters.append(epoch_counter)
+
+    def add(self, brain: sb.Brain, epoch_counter: Any, loader: Any) -> None:
+        """Counts one fit more, as far as its counter goes on."""
+        if self._given:
+            return
+        seen = any(epoch_counter is known for known in self._counters)
+        done = getattr(epoch_counter, "current", 0) if seen else 0
+        self._counters.append(epoch_counter)
+        try:
+            left = range(done, epochs_of(epoch_counter))
+            self.total += optimizer_steps(brain, left, loader)
+        except UserError:
+            # Without a length or a step: the pruning is not planned by it.
+            logger.info("The steps of another fit cannot be counted before.")
+
+
 def epochs_of(epoch_counter: Any) -> int:
     """The number of epochs that a counter allows, those done included.
 
@@ -102,3 +137,14 @@ def _least_over_ranks(value: int, device: torch.device) -> int:
     least = torch.tensor(value, device=device)
     dist.all_reduce(least, op=dist.ReduceOp.MIN)
     return int(least)
+
+
+def train_loader(brain: sb.Brain, data: Any, settings: Any) -> Any:
+    """The loader of the training data, as ``Brain.fit`` makes it."""
+    from speechbrain import Stage
+    from speechbrain.dataio.dataloader import LoopedLoader
+    from torch.utils.data import DataLoader
+
+    if isinstance(data, DataLoader | LoopedLoader):
+        return data
+    return brain.make_dataloader(data, stage=Stage.TRAIN, **settings)

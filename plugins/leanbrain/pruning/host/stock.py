@@ -13,7 +13,11 @@ from typing import TYPE_CHECKING, Any
 from torch.nn.parallel import DataParallel, DistributedDataParallel
 
 from leanbrain.checks import UserError
-from leanbrain.pruning.host.attach import is_attached
+from leanbrain.pruning.host.attach import (
+    is_attached,
+    is_registered,
+    trains_for,
+)
 from leanbrain.pruning.host.checkpoints import require_pruned
 from leanbrain.pruning.host.final_checkpoints import (
     check_same_request,
@@ -21,9 +25,14 @@ from leanbrain.pruning.host.final_checkpoints import (
     saved_total_steps,
 )
 from leanbrain.pruning.host.opt_class import PrunedOptimizer
+from leanbrain.pruning.host.outcome import outcome_of
 from leanbrain.pruning.host.owned import leave_out_unowned, warn_of_frozen
 from leanbrain.pruning.host.request import PruningRequest
-from leanbrain.pruning.host.run_length import optimizer_steps
+from leanbrain.pruning.host.run_length import (
+    Stages,
+    optimizer_steps,
+    train_loader,
+)
 
 if TYPE_CHECKING:
     import speechbrain as sb
@@ -60,7 +69,11 @@ class StockPruning:
         self.pruner: AdaptivePruner | None = None
         self.brain: sb.Brain | None = None
         self.fitted: list[str] = []  # classes, in order
-        self._fit: Any = None  # of the pruned Brain
+        self.stages = Stages()
+        # Of the pruned Brains: a script may make one for each of its stages.
+        self._fits: dict[sb.Brain, Any] = {}
+        self._checkpointer: Any = None  # of the one that was at work last
+        self._evaluated = False  # since it was fitted
 
     @contextmanager
     def patching(self) -> Iterator[StockPruning]:
@@ -87,11 +100,15 @@ class StockPruning:
         ) -> None:
             inner = partial(fit, brain)
             if self._is_next(brain):
-                train_set = _train_loader(brain, train_set, train_loader_kwargs)
+                train_set = train_loader(brain, train_set, train_loader_kwargs)
                 self._begin(brain, epoch_counter, train_set, inner)
-            elif brain is not self.brain and not brain.test_only:
+            elif self._goes_on(brain):
+                train_set = train_loader(brain, train_set, train_loader_kwargs)
+                self._go_on(brain, inner)
+                self.stages.add(brain, epoch_counter, train_set)
+            elif brain not in self._fits and not brain.test_only:
                 self._leave(brain)
-            (self._fit if brain is self.brain else inner)(
+            self._fits.get(brain, inner)(
                 epoch_counter,
                 train_set,
                 valid_set,
@@ -104,7 +121,12 @@ class StockPruning:
         def asking_evaluate(brain: sb.Brain, *args: Any, **kwargs: Any) -> Any:
             if self._is_next(brain, fits=False):
                 self._resume(brain, partial(fit, brain))
-            return evaluate(brain, *args, **kwargs)
+            elif self._goes_on(brain, fits=False):
+                self._go_on(brain, partial(fit, brain))
+            result = evaluate(brain, *args, **kwargs)
+            if self.pruner is not None and not self.pruner.fits:
+                self._evaluated |= brain in self._fits
+            return result
 
         Brain.fit, Brain.evaluate = asking_fit, asking_evaluate
         try:
@@ -132,17 +154,8 @@ class StockPruning:
         pruner = self.pruner
         if pruner is None or not pruner.started:
             return "No masks were set."
-        sizes = [t.parameter.numel() for t in pruner.targets]
-        kept = ", ".join(
-            f"{name} {1 - pruner.masks.density(name):.2%}"
-            for name in pruner.pathways
-        )
-        state = "final" if pruner.frozen else "NOT final"
-        return (
-            f"Step {pruner.step} of {pruner.plan.total_steps}: removed of "
-            f"{sum(sizes):,} weights in {len(sizes)} targets: {kept}; "
-            f"masks are {state}."
-        )
+        outcome = outcome_of(pruner, self._checkpointer, self._evaluated)
+        return outcome.sentence(self.stages.total)
 
     # -- which Brain --------------------------------------------------------
 
@@ -151,6 +164,13 @@ class StockPruning:
         if self.brain is not None or (fits and brain.test_only):
             return False
         return self.request.brain in (None, type(brain).__name__)
+
+    def _goes_on(self, brain: sb.Brain, fits: bool = True) -> bool:
+        """Whether a Brain, no fit within a fit, is of what is pruned."""
+        pruner = self.pruner
+        if pruner is None or pruner.fits or (fits and brain.test_only):
+            return False
+        return brain in self._fits or trains_for(pruner, brain)
 
     def _leave(self, brain: sb.Brain) -> None:
         from speechbrain.core import Brain
@@ -180,6 +200,7 @@ class StockPruning:
             if brain.checkpointer is not None:
                 require_pruned(brain.checkpointer.checkpoints_dir)
             total = optimizer_steps(brain, epoch_counter, loader)
+        self.stages.begin(epoch_counter, total, self.request.total_steps)
         self._attach(brain, total, inner)
         self.fitted.append(type(brain).__name__)
 
@@ -199,14 +220,36 @@ class StockPruning:
         pruner = self.request.build(total_steps)
         leave_out_unowned(pruner, brain)
         warn_of_frozen(brain.modules)
+        self.pruner = pruner
+        self._connect(pruner, brain, inner)
+        self._announce(brain, pruner)
+
+    def _go_on(self, brain: sb.Brain, inner: Any) -> None:
+        """Attaches to another Brain on the same modules."""
+        if brain not in self._fits:
+            _check_attachable(brain)
+            self._connect(self.pruner, brain, inner)
+            logger.info(
+                "%s goes on with the pruned weights.", type(brain).__name__
+            )
+        self._use(brain)
+
+    def _connect(self, pruner: Any, brain: sb.Brain, inner: Any) -> None:
+        checkpointer = brain.checkpointer
+        new = checkpointer is not None and not is_registered(
+            pruner, checkpointer
+        )
         # What `attach` wraps is this fit, not an override that called it.
         brain.fit = inner
         pruner.attach(brain)
-        self._fit = vars(brain).pop("fit")
-        if brain.checkpointer is not None:
-            prefer_final(pruner, brain.checkpointer, self.request.facts())
-        self.brain, self.pruner = brain, pruner
-        self._announce(brain, pruner)
+        self._fits[brain] = vars(brain).pop("fit")
+        if new:
+            prefer_final(pruner, checkpointer, self.request.facts())
+        self._use(brain)
+
+    def _use(self, brain: sb.Brain) -> None:
+        self.brain, self._checkpointer = brain, brain.checkpointer
+        self._evaluated = False
 
     def _announce(self, brain: sb.Brain, pruner: AdaptivePruner) -> None:
         """Says which Brain is pruned, on the first rank."""
@@ -253,14 +296,3 @@ def _check_attachable(brain: sb.Brain) -> None:
                 f"wrapped for several devices, got {key!r} wrapped in "
                 f"{type(module).__name__}."
             )
-
-
-def _train_loader(brain: sb.Brain, data: Any, settings: Any) -> Any:
-    """The loader of the training data, as ``Brain.fit`` makes it."""
-    from speechbrain import Stage
-    from speechbrain.dataio.dataloader import LoopedLoader
-    from torch.utils.data import DataLoader
-
-    if isinstance(data, DataLoader | LoopedLoader):
-        return data
-    return brain.make_dataloader(data, stage=Stage.TRAIN, **settings)
