@@ -40,6 +40,9 @@ COMMANDS = {
     "run": Command(
         "train a stock recipe with a pruner, without editing it", True
     ),
+    "export-pathways": Command(
+        "write one model per pathway from the checkpoints of a pruned run"
+    ),
     "swap": Command("put another optimizer into a recipe's YAML"),
     "optimizer-report": Command("write the report of an optimizer benchmark"),
     "trials": Command("count the trials of an experiment, mend its ledger"),

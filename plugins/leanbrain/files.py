@@ -20,8 +20,10 @@ __all__ = [
     "atomic_path",
     "load_tensors",
     "read_json",
+    "read_tensors",
     "save_tensors",
     "write_json",
+    "write_tensors",
     "write_text",
 ]
 
@@ -129,20 +131,38 @@ def save_tensors(path: str | os.PathLike[str], obj: Mapping[str, Any]) -> None:
     tensor([1., 1.])
     >>> folder.cleanup()
     """
-    import torch
-
     kind, version = obj.get("format"), obj.get("version")
     if not isinstance(kind, str) or not isinstance(version, int):
         raise UserError(
             '`obj` must hold "format" (a string) and "version" (an integer), '
             f"got {kind!r} and {version!r}."
         )
+    write_tensors(path, dict(obj))
+
+
+def write_tensors(path: str | os.PathLike[str], obj: Any) -> None:
+    """Writes anything with `torch.save`, such as a state dict, atomically.
+
+    Arguments
+    ---------
+    path : path
+        Where the file shall be.
+    obj : Any
+        Tensors and plain containers.
+
+    Raises
+    ------
+    UserError
+        If the file cannot be written; an older file then survives.
+    """
+    import torch
+
     with atomic_path(path) as temporary:
         # Through a file of Python's, whose errors say what the disk did;
         # torch's writer hides them behind a RuntimeError when it closes.
         try:
             with open(temporary, "wb") as file:
-                torch.save(dict(obj), file)
+                torch.save(obj, file)
         except RuntimeError as error:
             if isinstance(error.__context__, OSError):
                 raise error.__context__ from error
@@ -181,7 +201,7 @@ def load_tensors(
     ...
     leanbrain.checks.UserError: The file missing.pt does not exist.
     """
-    content = _read_tensors(path)
+    content = read_tensors(path)
     found = content.get("format") if isinstance(content, dict) else None
     if found != kind:
         got = "none" if found is None else repr(found)
@@ -196,8 +216,25 @@ def load_tensors(
     return content
 
 
-def _read_tensors(path: str | os.PathLike[str]) -> Any:
-    """Reads any file of torch.save without running code from it."""
+def read_tensors(path: str | os.PathLike[str]) -> Any:
+    """Reads any file of torch.save, such as a model; never runs code from it.
+
+    Arguments
+    ---------
+    path : path
+        The file.
+
+    Returns
+    -------
+    Any
+        The content, tensors on the CPU.
+
+    Raises
+    ------
+    UserError
+        If the file is missing, truncated or unreadable, or holds more than
+        tensors and plain containers.
+    """
     import torch
 
     _read_bytes(path, 1)

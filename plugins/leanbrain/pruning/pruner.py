@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import speechbrain as sb
 
     from leanbrain.pruning.focal import FocalWeights
+    from leanbrain.pruning.host.saved_files import SavedFiles
     from leanbrain.pruning.monitor.monitor import PruningMonitor
     from leanbrain.pruning.rewinding import Rewind
 
@@ -166,6 +167,7 @@ class AdaptivePruner(PathwayTraining):
                 "got False: revived weights would change."
             )
         self.monitor = monitor
+        self.files: SavedFiles | None = None  # of the Checkpointer that saves
         self.step = 0
         self.settled: set[str] = set()  # pathways that have their first masks
         self.frozen = False

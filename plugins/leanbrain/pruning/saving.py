@@ -36,6 +36,7 @@ def state_of(pruner: AdaptivePruner) -> dict[str, Any]:
         "gathering_first": pruner.gathering_first,
         "frozen": pruner.frozen,
         "masks": pruner.masks.state_dict(),
+        "saved_as": pruner.files.facts(pruner.targets) if pruner.files else {},
         "dormant": pruner.switch.dormant() if pruner.started else {},
         **{
             n: p.state_dict() if p is not None else {} for n, p in parts.items()

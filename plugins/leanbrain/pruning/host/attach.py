@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from leanbrain.checks import UserError
 from leanbrain.pruning.host.checkpoints import CHECKPOINT_NAME
+from leanbrain.pruning.host.saved_files import SavedFiles
 from leanbrain.pruning.optimizers import looks_like_one, moved_by
 
 if TYPE_CHECKING:
@@ -81,9 +82,10 @@ def register(pruner: AdaptivePruner, checkpointer: Any) -> None:
     from leanbrain.checkpointing import add_state
 
     add_state(checkpointer, CHECKPOINT_NAME, pruner)
-    save = checkpointer.save_checkpoint
+    files, save = SavedFiles(checkpointer), checkpointer.save_checkpoint
 
     def wrapped_save(*args: Any, **kwargs: Any) -> Any:
+        pruner.files = files
         with pruner.at_rest():
             return save(*args, **kwargs)
 
