@@ -119,7 +119,10 @@ def warn_of_frozen(modules: Mapping[str, torch.nn.Module]) -> None:
     frozen = [
         name
         for name, module in modules.items()
-        if any(p.dim() > 1 and not p.requires_grad for p in module.parameters())
+        if module is not None  # a YAML may leave one out
+        and any(
+            p.dim() > 1 and not p.requires_grad for p in module.parameters()
+        )
     ]
     if frozen:
         logger.warning(

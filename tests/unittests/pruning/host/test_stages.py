@@ -187,6 +187,14 @@ def test_fits_within_a_fit_do_not_count(cls, accumulation, caplog):
     assert "Training" not in caplog.text
 
 
+def test_a_module_that_a_yaml_leaves_out():
+    """`word_emb: null` of the recipes of G2P."""
+    modules, _ = parts()
+    with stock().patching():
+        brain({**modules, "word_emb": None}).fit(range(2), data())
+    assert zeros(modules) == 45
+
+
 def test_more_fits_than_were_planned_are_told(caplog):
     modules, _ = parts()
     made = brain(modules)
