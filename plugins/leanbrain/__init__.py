@@ -1,7 +1,8 @@
 """LeanBrain: lean models, lean training and lean features for SpeechBrain.
 
 Importing the package is cheap: it compares the versions of torch and
-torchaudio by their metadata and loads neither them nor SpeechBrain.
+torchaudio by their metadata and loads neither them nor SpeechBrain. Imported
+before torch, it asks OpenMP's threads not to spin (``leanbrain.threads``).
 """
 
 from leanbrain._host import (
@@ -12,6 +13,7 @@ from leanbrain._host import (
     user_errors,
 )
 from leanbrain.checks import UserError
+from leanbrain.threads import wait_briefly
 
 __version__ = "0.1.0"
 
@@ -24,6 +26,7 @@ __all__ = [
     "user_errors",
 ]
 
+wait_briefly()
 try:
     check_host()
 except HostError:

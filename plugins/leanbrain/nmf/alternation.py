@@ -12,6 +12,7 @@ from leanbrain.nmf.problem import Problem
 from leanbrain.nmf.scaling import power_of_two
 from leanbrain.nmf.solvers.base import EPS, Memory, Solver
 from leanbrain.nmf.solvers.mu import MU
+from leanbrain.threads import Threads
 
 __all__ = ["Alternation"]
 
@@ -38,11 +39,19 @@ class Alternation:
         self.level = problem.loss.level(self.V).sum().cpu()
         self.accepted = (self.W, self.H)
 
-    def run(self) -> None:
-        """Iterates until the loss stands still, or `max_iter`."""
+    def run(self, threads: Threads) -> None:
+        """Iterates until the loss stands still, or `max_iter`.
+
+        Arguments
+        ---------
+        threads : Threads
+            Entered; they are limited anew as the machine fills and empties.
+        """
         solver, warm = self.problem.solver, MU()
         warm.inner = solver.inner
         for i in range(1, self.problem.max_iter + 1):
+            if i % CHECK_EVERY == 0:
+                threads.look()
             self._iterate(warm if i <= solver.warmup else solver, i)
             self.info.iterations = i
             last = i == self.problem.max_iter

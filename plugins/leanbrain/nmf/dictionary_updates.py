@@ -8,7 +8,7 @@ from torch import Tensor
 from leanbrain.checks import UserError, check_fraction, check_int
 from leanbrain.nmf.dictionary_state import DictionaryState
 from leanbrain.nmf.encoding import encode_rows
-from leanbrain.nmf.half import Scratch
+from leanbrain.nmf.half import Scratch, threads_for
 from leanbrain.nmf.inputs import pack
 from leanbrain.nmf.losses.base import row_losses
 from leanbrain.nmf.problem import Problem
@@ -105,10 +105,11 @@ class DictionaryUpdates(DictionaryState):
             self._seed(rows, columns)
         # Of equal sizes, as the memory is counted in updates.
         parts = max(1, round(len(rows) / self.frames_per_update))
-        return sum(
-            self._update(part.contiguous(), where, columns)
-            for part in rows.tensor_split(parts)
-        )
+        with threads_for(rows[: self.frames_per_update], self.n_atoms):
+            return sum(
+                self._update(part.contiguous(), where, columns)
+                for part in rows.tensor_split(parts)
+            )
 
     def _update(self, rows: Tensor, where: slice, columns: slice) -> float:
         """One encoding and one update of the atoms."""

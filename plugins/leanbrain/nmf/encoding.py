@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from leanbrain.nmf.frame_block import FrameBlock
-from leanbrain.nmf.half import Scratch, block_rows, blocks
+from leanbrain.nmf.half import Scratch, block_rows, blocks, threads_for
 from leanbrain.nmf.info import Info
 from leanbrain.nmf.inputs import check_atoms, check_factor, pack
 from leanbrain.nmf.problem import Problem
@@ -127,8 +127,10 @@ def encode_rows(
     H = V.new_empty(len(V), W.shape[1])
     parts = []
     scratch = Scratch(V)
-    with torch.autocast(V.device.type, enabled=False):
+    autocast = torch.autocast(V.device.type, enabled=False)
+    with autocast, threads_for(V, W.shape[1]) as threads:
         for block in blocks(V, block_rows(V)):
+            threads.look()
             first = None if start is None else start[block]
             part = FrameBlock(V[block], W, atoms, problem, first, scratch)
             part.run()

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from leanbrain.checks import UserError, check_int
 from leanbrain.nmf.alternation import Alternation
+from leanbrain.nmf.half import threads_for
 from leanbrain.nmf.info import Info
 from leanbrain.nmf.inputs import Frames, check_factor, pack
 from leanbrain.nmf.problem import Problem
@@ -95,12 +96,13 @@ def nmf(
             "`V` must have at least one real frame to learn from, got "
             f"{tuple(V.shape)} with none."
         )
-    with torch.no_grad(), torch.autocast(V.device.type, enabled=False):
+    autocast = torch.autocast(V.device.type, enabled=False)
+    with torch.no_grad(), autocast, threads_for(frames.rows, rank) as threads:
         start = _start(frames, rank, init, generator)
         work = Alternation(frames.rows, *start, problem)
-        work.run()
+        work.run(threads)
         W, H = work.result()
-    return W, frames.unpack(H), work.info
+        return W, frames.unpack(H), work.info
 
 
 def _start(

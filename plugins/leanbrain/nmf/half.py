@@ -15,7 +15,17 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-__all__ = ["Columns", "Half", "Rows", "Scratch", "Terms", "blocks"]
+from leanbrain.threads import Threads
+
+__all__ = [
+    "Columns",
+    "Half",
+    "Rows",
+    "Scratch",
+    "Terms",
+    "blocks",
+    "threads_for",
+]
 
 # Elements of V that are worked on at once: a megabyte in float32, so that a
 # block and the scratch it is worked on with stay in a processor's cache.
@@ -66,9 +76,28 @@ class Scratch:
 def block_rows(V: Tensor) -> int:
     """How many frames of V make a block."""
     elements = BLOCK_ELEMENTS.get(V.device.type, BLOCK_ELEMENTS["cuda"])
-    # As many more as there are threads to share the block.
-    threads = torch.get_num_threads() if V.device.type == "cpu" else 1
-    return max(64, elements * threads // max(1, V.shape[1]))
+    # Whatever the number of threads: results are the same to the last bit.
+    return max(64, elements // max(1, V.shape[1]))
+
+
+def threads_for(V: Tensor, atoms: int) -> Threads:
+    """The threads of torch for the work on V, block by block.
+
+    Arguments
+    ---------
+    V : Tensor
+        Spectra as rows.
+    atoms : int
+        Columns of W.
+
+    Returns
+    -------
+    Threads
+        To be entered; one thread where V is on a GPU.
+    """
+    if V.device.type != "cpu":
+        return Threads(0)
+    return Threads(min(V.numel(), BLOCK_ELEMENTS["cpu"]) * atoms)
 
 
 def blocks(V: Tensor, rows: int) -> Iterator[slice]:

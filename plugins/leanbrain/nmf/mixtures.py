@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from leanbrain.nmf.half import threads_for
 from leanbrain.nmf.info import CHECK_EVERY
 from leanbrain.nmf.problem import Problem
 from leanbrain.nmf.scaling import penalty_weights, power_of_two
@@ -76,6 +77,10 @@ class Mixtures:
 
     def run(self) -> None:
         """Iterates until every item is done, or `max_iter`."""
+        with threads_for(self.V, self.S.shape[2] + self.H.shape[2]):
+            self._run()
+
+    def _run(self) -> None:
         known = self.S @ self.W.T
         for i in range(1, self.problem.max_iter + 1):
             self._update_atoms(known)

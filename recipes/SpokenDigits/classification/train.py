@@ -25,8 +25,6 @@ import sys
 import time
 from pathlib import Path
 
-import torch
-
 from leanbrain._host import import_speechbrain, user_errors
 from leanbrain.checks import UserError
 
@@ -34,6 +32,7 @@ with user_errors():
     import_speechbrain()
 
 import speechbrain as sb  # noqa: E402
+import torch  # noqa: E402  after leanbrain, which says how threads wait
 from data import (  # noqa: E402
     at_speeds,
     evaluation_loader,
