@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from leanbrain._atomic import atomic_path
+from leanbrain._strict_json import strict_json
 from leanbrain.checks import UserError
 
 __all__ = [
@@ -21,11 +22,39 @@ __all__ = [
     "load_tensors",
     "read_json",
     "read_tensors",
+    "read_text",
     "save_tensors",
     "write_json",
     "write_tensors",
     "write_text",
 ]
+
+
+def read_text(path: str | os.PathLike[str]) -> str:
+    """Reads a text file.
+
+    Arguments
+    ---------
+    path : path
+        The file, UTF-8; a byte order mark, as spreadsheets write it, is left
+        out.
+
+    Returns
+    -------
+    str
+        Its content, line ends as they are.
+
+    Raises
+    ------
+    UserError
+        If the file is missing, unreadable or not UTF-8.
+    """
+    try:
+        return _read_bytes(path).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"The file {path} must be UTF-8 text, got: {error}."
+        ) from error
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
@@ -83,7 +112,8 @@ def read_json(path: str | os.PathLike[str]) -> Any:
     Raises
     ------
     UserError
-        If the file is missing, unreadable or not JSON.
+        If the file is missing, unreadable or not JSON; NaN, infinity and a
+        key that comes twice are none.
 
     Example
     -------
@@ -94,7 +124,7 @@ def read_json(path: str | os.PathLike[str]) -> Any:
     """
     content = _read_bytes(path)
     try:
-        return json.loads(content)
+        return strict_json(content)
     except ValueError as error:
         raise UserError(
             f"The file {path} is truncated or is not JSON ({error})."

@@ -7,7 +7,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-__all__ = ["commit", "host_facts", "short_commit", "versions"]
+__all__ = ["commit", "count_cores", "host_facts", "short_commit", "versions"]
 
 _PACKAGES = (
     "leanbrain",
@@ -40,7 +40,7 @@ def host_facts() -> dict[str, Any]:
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
     return {
         "cpu": _cpu_model(),
-        "cores": _cores(),
+        "cores": count_cores(),
         "torch_threads": torch.get_num_threads(),
         "memory_gib": _memory_gib(),
         "gpu": gpu,
@@ -142,7 +142,7 @@ def _cpu_model() -> str:
     return platform.processor() or platform.machine()
 
 
-def _cores() -> int:
+def count_cores() -> int:
     """Counts the cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))

@@ -11,7 +11,6 @@ READMEs, between `<!-- optimizers: NAME -->` and `<!-- end -->`.
 """
 
 import argparse
-import csv
 import math
 import re
 import sys
@@ -28,6 +27,7 @@ from leanbrain.optbench.report.analysis import analyse
 from leanbrain.optbench.report.collect import collect
 from leanbrain.optbench.report.ratios import ends_of
 from leanbrain.provenance import short_commit
+from leanbrain.tables import read_csv
 
 FOLDER = Path(__file__).resolve().parent
 RESULTS = FOLDER / "results"
@@ -109,8 +109,7 @@ def table_of(name):
     str
         Verdict, table and facts as Markdown.
     """
-    with open(RESULTS / f"{name}.csv", encoding="utf-8", newline="") as stream:
-        rows = list(csv.DictReader(stream))
+    rows = read_csv(RESULTS / f"{name}.csv")
     facts = read_json(RESULTS / f"{name}.json")
     workloads = list(dict.fromkeys(x["workload"] for x in rows))
     heads = ["optimizer", "score", "rank", f"time / {facts['reference']}"]

@@ -6,10 +6,8 @@ and levels. No speaker and no voice variant of test is in train.
 
 from __future__ import annotations
 
-import csv
-import io
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,9 +24,9 @@ from leanbrain.dataio.corpus import (
     checked_languages,
 )
 from leanbrain.dataio.grammars import GRAMMARS, draw_index
-from leanbrain.dataio.manifests import COLUMNS, SPLITS
+from leanbrain.dataio.manifests import COLUMNS, SPLITS, write_manifest
 from leanbrain.dataio.rendering import Utterance, seed_of
-from leanbrain.files import write_json, write_text
+from leanbrain.files import write_json
 
 __all__ = [
     "DIGITS",
@@ -36,7 +34,6 @@ __all__ = [
     "DigitSettings",
     "plan_digits",
     "synthesise_digits",
-    "write_digit_manifest",
 ]
 
 DIGITS = tuple(GRAMMARS["en"]["digit"])
@@ -159,31 +156,10 @@ def synthesise_digits(
             {**row, "wrd": DIGITS[digit], "digit": digit}
         )
     for split in SPLITS:
-        write_digit_manifest(folder / f"{split}.csv", by_split[split])
+        write_manifest(folder / f"{split}.csv", by_split[split], DIGIT_COLUMNS)
     # Last: its presence says that the corpus is complete.
     write_json(folder / DONE, described)
     return folder
-
-
-def write_digit_manifest(
-    path: str | os.PathLike[str], rows: Iterable[Mapping[str, Any]]
-) -> None:
-    """Writes a manifest with the column `digit`, atomically.
-
-    Arguments
-    ---------
-    path : path
-        CSV file, replaced if it exists.
-    rows : Iterable
-        One mapping per utterance with all of ``DIGIT_COLUMNS``.
-    """
-    text = io.StringIO()
-    writer = csv.DictWriter(
-        text, DIGIT_COLUMNS, extrasaction="ignore", lineterminator="\n"
-    )
-    writer.writeheader()
-    writer.writerows(rows)
-    write_text(path, text.getvalue())
 
 
 def _cast(

@@ -40,7 +40,7 @@ def _host() -> dict[str, Any]:
         return provenance.host_facts()
     return {
         "cpu": provenance._cpu_model(),
-        "cores": provenance._cores(),
+        "cores": provenance.count_cores(),
         "memory_gib": provenance._memory_gib(),
         "load": provenance._load(),
     }

@@ -21,6 +21,7 @@ from leanbrain.dataio.manifests import (
     load_audio,
     read_manifest,
 )
+from leanbrain.dataio.preparation import check_splits
 from leanbrain.dataio.rendering import seed_of
 from leanbrain.files import load_tensors, save_tensors
 
@@ -109,21 +110,26 @@ def load_words(data_folder, cache_folder, settings=None):
     cache.mkdir(parents=True, exist_ok=True)
     # One process works, the others wait for its files.
     with FileLock(cache / "digits.lock"):
-        folder = data_folder or synthesise_digits(cache, SYNTHETIC)
-        tables = {split: read_words(folder, split) for split in USED}
-        digest = digest_of(tables, settings)
+        folder = Path(data_folder or synthesise_digits(cache, SYNTHETIC))
+        root = find_data_root(folder / f"{USED[0]}.csv")
+        checked = check_splits(
+            {split: read_words(folder, split) for split in USED},
+            root,
+            cache,
+            settings.sample_rate_hz,
+        )
+        digest = digest_of(checked.digest, settings)
         path = cache / f"features-{digest}.pt"
         if not path.is_file():
-            save_tensors(path, compute(tables, settings))
+            save_tensors(path, compute(checked.placed(), settings))
     kept = load_tensors(path, kind=KIND, version=VERSION)
     return {split: unpack(kept[split]) for split in USED}, digest
 
 
 def read_words(folder, split):
-    """Rows of a manifest, digits as numbers, audio with full paths."""
-    path = Path(folder) / f"{split}.csv"
+    """Rows of a manifest that name a digit each."""
+    path = folder / f"{split}.csv"
     rows = read_manifest(path)
-    root = str(find_data_root(path))
     known = {str(number) for number in range(len(DIGITS))}
     for name, row in rows.items():
         if row.get("digit") not in known:
@@ -131,36 +137,13 @@ def read_words(folder, split):
                 "`digit` must be a number from 0 to 9, got "
                 f"{row.get('digit')!r} at ID {name!r} in {path}."
             )
-        row["path"] = Path(row["wav"].replace("{data_root}", root))
-    return rows
+    return list(rows.values())
 
 
-def digest_of(tables, settings):
-    """Fingerprint of rows, sizes of audio files, and settings."""
-    content = {
-        "settings": asdict(settings),
-        "version": VERSION,
-        "rows": {
-            split: [
-                [row[key] for key in ("ID", "wav", "lang", "spk_id", "digit")]
-                + [size_of(row)]
-                for row in rows.values()
-            ]
-            for split, rows in tables.items()
-        },
-    }
-    text = json.dumps(content, sort_keys=True)
+def digest_of(data, settings):
+    """Fingerprint of the data's own and of settings."""
+    text = json.dumps([data, asdict(settings), VERSION], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def size_of(row):
-    """Bytes of the audio of a row."""
-    try:
-        return row["path"].stat().st_size
-    except OSError as error:
-        raise UserError(
-            f"The audio {row['path']} cannot be read ({error.strerror})."
-        ) from error
 
 
 def compute(tables, settings):
@@ -186,7 +169,7 @@ def compute(tables, settings):
 
     def features(row):
         """Those of one word [T, F], without the silence around it."""
-        samples = load_audio(row["path"], settings.sample_rate_hz)
+        samples = load_audio(row["wav"], settings.sample_rate_hz)
         speech = bands(samples)
         loud = (speech.amax(1) > -settings.silence_db).nonzero()
         first = max(0, int(loud[0]) - settings.edge_frames)
@@ -196,18 +179,16 @@ def compute(tables, settings):
         return speech[first : last + 1]
 
     feats = {
-        split: [features(row) for row in rows.values()]
-        for split, rows in tables.items()
+        split: [features(row) for row in rows] for split, rows in tables.items()
     }
     frames = torch.cat(feats["train"])
     mean, deviation = frames.mean(0), frames.std(0)
     result = {"format": KIND, "version": VERSION}
     for split, rows in tables.items():
-        values = list(rows.values())
         result[split] = {
-            "ids": list(rows),
-            "groups": [f"{row['lang']} {row['spk_id']}" for row in values],
-            "digits": [int(row["digit"]) for row in values],
+            "ids": [row["ID"] for row in rows],
+            "groups": [f"{row['lang']} {row['spk_id']}" for row in rows],
+            "digits": [int(row["digit"]) for row in rows],
             "frames": [len(x) for x in feats[split]],
             "feats": ((torch.cat(feats[split]) - mean) / deviation).half(),
         }

@@ -27,6 +27,7 @@ from speechbrain.utils.distributed import run_on_main
 
 from leanbrain.checks import UserError, check_int
 from leanbrain.dataio.audio import load_audio
+from leanbrain.files import read_json
 
 
 class LibriSpeechData:
@@ -120,6 +121,9 @@ class LibriSpeechData:
             self.tokenizer_file,
         ):
             hashed.update(path.read_bytes())
+        for name in names:
+            note = read_json(self.prepared / f"{name}.json")
+            hashed.update(note["audio"].encode())
         return hashed.hexdigest()[:16]
 
     @cached_property

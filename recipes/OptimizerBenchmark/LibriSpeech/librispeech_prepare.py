@@ -10,16 +10,15 @@ import hashlib
 import logging
 import os
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import soundfile
-
 from leanbrain.checks import UserError
-from leanbrain.dataio.audio import AudioError, check_audio
+from leanbrain.dataio.audio_checks import audio_findings, rate_findings
+from leanbrain.dataio.audio_survey import survey
+from leanbrain.dataio.findings import report
 from leanbrain.dataio.manifests import read_manifest, write_manifest
-from leanbrain.files import read_json, write_json
+from leanbrain.files import read_json, read_text, write_json
 
 logger = logging.getLogger(__name__)
 
@@ -41,9 +40,10 @@ def prepare_librispeech(
     data_folder: str | os.PathLike[str],
     save_folder: str | os.PathLike[str],
     folders: Sequence[str] = tuple(OFFICIAL),
-    workers: int = 8,
 ) -> dict[str, int]:
     """Checks the data and writes a manifest for each folder.
+
+    All audio is read to its end, once.
 
     Arguments
     ---------
@@ -54,8 +54,6 @@ def prepare_librispeech(
         `{data_root}` in the manifests stands for the LibriSpeech folder.
     folders : Sequence[str]
         Names below it that are wanted.
-    workers : int
-        Threads that look at the audio: the work is waiting for the disk.
 
     Returns
     -------
@@ -66,7 +64,7 @@ def prepare_librispeech(
     ------
     UserError
         When a folder, a transcript or an audio file is missing, broken or of
-        no use; the sentence names it.
+        no use; the sentence names it, and `<folder>/findings.csv` all.
 
     Example
     -------
@@ -86,10 +84,9 @@ def prepare_librispeech(
             )
         made_of = _fingerprint(transcripts, root)
         if not _was_prepared(target, name, made_of):
-            rows = _read_folder(transcripts, root, workers)
-            write_manifest(target / f"{name}.csv", rows)
+            note = _prepare_folder(name, transcripts, root, target)
             # Last: it says that the manifest is complete.
-            note = {"made_of": made_of, "utterances": len(rows)}
+            note["made_of"] = made_of
             write_json(target / f"{name}.json", note)
         counts[name] = read_json(target / f"{name}.json")["utterances"]
         _tell(name, counts[name])
@@ -119,12 +116,16 @@ def find_root(
 
 
 def _fingerprint(transcripts: Sequence[Path], root: Path) -> str:
-    """Names and sizes: what changes when chapters come or go."""
-    lines = [
-        f"{path.relative_to(root).as_posix()} {path.stat().st_size}\n"
-        for path in transcripts
-    ]
-    return hashlib.sha256("".join(lines).encode()).hexdigest()
+    """Names, sizes and times of change of all transcripts and audio files."""
+    hashed = hashlib.sha256()
+    for transcript in transcripts:
+        for path in sorted(transcript.parent.iterdir()):
+            found = path.stat()
+            hashed.update(
+                f"{path.relative_to(root).as_posix()} {found.st_size} "
+                f"{found.st_mtime_ns}\n".encode()
+            )
+    return hashed.hexdigest()
 
 
 def _was_prepared(target: Path, name: str, made_of: str) -> bool:
@@ -135,24 +136,31 @@ def _was_prepared(target: Path, name: str, made_of: str) -> bool:
     return read_json(note)["made_of"] == made_of
 
 
-def _read_folder(
-    transcripts: Sequence[Path], root: Path, workers: int
-) -> list[Row]:
-    """Rows of all chapters in the order of their names."""
-    with ThreadPoolExecutor(workers) as pool:
-        futures = [
-            pool.submit(_read_chapter, path, root) for path in transcripts
-        ]
-        try:
-            return [row for future in futures for row in future.result()]
-        except BaseException:
-            # One bad file is enough: the others need not be looked at.
-            pool.shutdown(wait=True, cancel_futures=True)
-            raise
+def _prepare_folder(
+    name: str, transcripts: Sequence[Path], root: Path, target: Path
+) -> dict[str, Any]:
+    """Writes the manifest of a folder; returns what to note of it."""
+    said = [row for path in transcripts for row in _read_chapter(path)]
+    found = survey((row["wav"] for row in said), root)
+    rows = [{**row, "duration": found[row["wav"]].seconds} for row in said]
+    findings = [
+        *audio_findings(name, rows, found),
+        *rate_findings(name, rows, found, SAMPLE_RATE),
+    ]
+    report(findings, target / name, len(rows))
+    for row in rows:
+        place = Path(row["wav"]).relative_to(root).as_posix()
+        row["wav"] = f"{{data_root}}/{place}"
+    write_manifest(target / f"{name}.csv", rows)
+    audio = " ".join(facts.digest for facts in found.values())
+    return {
+        "utterances": len(rows),
+        "audio": hashlib.sha256(audio.encode()).hexdigest(),
+    }
 
 
-def _read_chapter(transcript: Path, root: Path) -> list[Row]:
-    """Rows of one chapter."""
+def _read_chapter(transcript: Path) -> list[Row]:
+    """Rows of one chapter, but for their durations."""
     said = _read_transcript(transcript)
     heard = {path.stem for path in transcript.parent.glob("*.flac")}
     if heard - set(said):
@@ -163,9 +171,7 @@ def _read_chapter(transcript: Path, root: Path) -> list[Row]:
     return [
         {
             "ID": name,
-            "duration": _duration(transcript.parent / f"{name}.flac"),
-            "wav": "{data_root}/"
-            + (transcript.parent / f"{name}.flac").relative_to(root).as_posix(),
+            "wav": str(transcript.parent / f"{name}.flac"),
             "lang": "en",
             "spk_id": name.partition("-")[0],
             "wrd": words,
@@ -176,38 +182,20 @@ def _read_chapter(transcript: Path, root: Path) -> list[Row]:
 
 def _read_transcript(path: Path) -> dict[str, str]:
     """Utterance -> words, from lines such as `84-121123-0000 GO ON`."""
-    said = {}
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} must be UTF-8 text, got: {error}.") from error
-    for line in lines:
+    said: dict[str, str] = {}
+    for line in read_text(path).replace("\r\n", "\n").split("\n"):
         name, _, words = line.strip().partition(" ")
-        if not words.strip():
+        if line.strip() and not words.strip():
             raise UserError(
                 f"every line of {path} must be a name and words, got {line!r}."
             )
-        said[name] = words.strip()
-    return said
-
-
-def _duration(path: Path) -> float:
-    """Seconds of an audio file that is there, sound at both ends."""
-    check_audio({path.stem: {"wav": str(path)}}, SAMPLE_RATE)
-    with soundfile.SoundFile(path) as file:
-        # The header of a file that was cut off announces its whole length:
-        # only its last sample shows that it is not there.
-        try:
-            file.seek(file.frames - 1)
-            complete = len(file.read(1)) == 1
-        except soundfile.SoundFileError:
-            complete = False
-        if not complete:
-            raise AudioError(
-                f"{path} must hold the {file.frames} samples that its header "
-                "announces, got fewer (cut off?)."
+        if name in said:
+            raise UserError(
+                f"every name must have one line in {path}, got {name} twice."
             )
-        return file.frames / SAMPLE_RATE
+        if name:
+            said[name] = words.strip()
+    return said
 
 
 def _tell(name: str, count: int) -> None:

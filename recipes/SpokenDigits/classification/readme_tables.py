@@ -25,6 +25,7 @@ from leanbrain._host import user_errors
 from leanbrain.checks import UserError
 from leanbrain.files import atomic_path, read_json, write_text
 from leanbrain.provenance import short_commit
+from leanbrain.tables import read_csv
 
 FOLDER = Path(__file__).resolve().parent
 RESULTS = FOLDER / "results"
@@ -120,7 +121,7 @@ def read_results(name):
     path = RESULTS / f"{name}.csv"
     if not path.is_file():
         raise UserError(f"A table needs its results, got no file {path.name}.")
-    return list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
+    return read_csv(path)
 
 
 def by_level(row):

@@ -1,6 +1,6 @@
 """Rows of the CSV that sparse.py writes, from the results of its runs."""
 
-import csv
+from leanbrain.tables import read_csv
 
 
 def flat_row(row, results):
@@ -50,4 +50,4 @@ def read_rows(path):
     """The rows of a CSV as dicts of text; none if there is no file yet."""
     if not path.is_file():
         return []
-    return list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
+    return read_csv(path)

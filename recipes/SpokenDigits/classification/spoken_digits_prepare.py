@@ -11,20 +11,19 @@ from pathlib import Path
 from typing import Any
 
 from leanbrain.checks import UserError
-from leanbrain.dataio.digits import DIGITS, write_digit_manifest
+from leanbrain.dataio.digits import DIGIT_COLUMNS, DIGITS
 from leanbrain.dataio.manifests import (
     SPLITS,
-    check_audio,
     find_data_root,
     read_manifest,
+    write_manifest,
 )
 from leanbrain.dataio.preparation import (
     Row,
+    check_splits,
     count_by_language,
     earlier_summary,
-    fingerprint_of,
     note_prepared,
-    resolved,
     was_prepared,
 )
 
@@ -34,10 +33,13 @@ logger = logging.getLogger(__name__)
 def prepare_spoken_digits(
     data_folder: str | os.PathLike[str],
     save_folder: str | os.PathLike[str],
-    sample_rate: int | None = None,
+    sample_rate: int = 8000,
     skip_prep: bool = False,
 ) -> dict[str, Any]:
     """Checks the data and writes train.csv, valid.csv and test.csv.
+
+    All audio is read once and compared with the manifests; what is found is
+    in findings.csv beside the prepared manifests.
 
     Arguments
     ---------
@@ -47,8 +49,8 @@ def prepare_spoken_digits(
     save_folder : path
         Where the prepared manifests go, sorted by ID. `{data_root}` stays in
         them: replace it by the "data_root" that is returned.
-    sample_rate : int | None
-        Hz that the audio must have; None allows any.
+    sample_rate : int
+        Of the model, in Hz: other audio is resampled when it is read.
     skip_prep : bool
         Use what an earlier run prepared, without a look at the data.
 
@@ -61,16 +63,16 @@ def prepare_spoken_digits(
     Raises
     ------
     UserError
-        When a manifest or an audio file is missing or wrong, a digit is none
-        or not in the training data, a speaker has no name or is in more than
-        one split, or there is nothing to skip to.
+        When a manifest or an audio file is missing or wrong, the two do not
+        agree, a digit is none or not in the training data, a speaker has no
+        name or is in more than one split, or there is nothing to skip to.
 
     Example
     -------
     >>> prepare_spoken_digits("missing", "save")
     Traceback (most recent call last):
     ...
-    leanbrain.checks.UserError: The manifest missing/train.csv does not exist.
+    leanbrain.checks.UserError: The file missing/train.csv does not exist.
     """
     target = Path(save_folder)
     if skip_prep:
@@ -80,13 +82,13 @@ def prepare_spoken_digits(
     _check_training_digits(found["train"], source / "train.csv")
     _check_speakers(found, source)
     root = find_data_root(source / "train.csv")
-    check_audio(resolved(found, root), sample_rate)
-    fingerprint = fingerprint_of(found, root)
-    if was_prepared(target, fingerprint):
+    checked = check_splits(found, root, target, sample_rate)
+    found = checked.splits
+    if was_prepared(target, checked.fingerprint):
         logger.info("The manifests in %s are up to date", target)
         return earlier_summary(target)
     for split, rows in found.items():
-        write_digit_manifest(target / f"{split}.csv", rows)
+        write_manifest(target / f"{split}.csv", rows, DIGIT_COLUMNS)
     summary = {
         "data_root": str(root),
         "counts": {
@@ -95,7 +97,7 @@ def prepare_spoken_digits(
         "minutes": {split: _minutes(rows) for split, rows in found.items()},
         "speakers": {split: len(_speakers(r)) for split, r in found.items()},
     }
-    note_prepared(target, fingerprint, summary)  # last
+    note_prepared(target, checked.fingerprint, summary)  # last
     logger.info("Prepared %s: utterances %s", target, summary["counts"])
     return summary
 
@@ -105,7 +107,7 @@ def _read(path: Path) -> list[Row]:
     rows = [row for _, row in sorted(read_manifest(path).items())]
     for row in rows:
         where = f"at ID {row['ID']!r} in {path}"
-        if not row["spk_id"].strip():
+        if not row["spk_id"]:
             raise UserError(f"`spk_id` must not be empty, got {where}.")
         known = [str(number) for number in range(len(DIGITS))]
         if row.get("digit") not in known:

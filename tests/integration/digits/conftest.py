@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from leanbrain.dataio.digits import DIGITS, write_digit_manifest
+from leanbrain.dataio.digits import DIGIT_COLUMNS, DIGITS
+from leanbrain.dataio.manifests import write_manifest
 
 RATE = 8000
 
@@ -70,5 +71,5 @@ def corpus(tmp_path_factory):
                     "digit": digit,
                 }
                 rows.append(row)
-        write_digit_manifest(folder / f"{split}.csv", rows)
+        write_manifest(folder / f"{split}.csv", rows, DIGIT_COLUMNS)
     return folder

@@ -12,7 +12,8 @@ import soundfile
 import torch
 
 from leanbrain.checks import UserError
-from leanbrain.dataio.digits import DIGITS, write_digit_manifest
+from leanbrain.dataio.digits import DIGIT_COLUMNS, DIGITS
+from leanbrain.dataio.manifests import write_manifest
 from leanbrain.files import read_json
 from leanbrain.optbench.trials.workload import load_workload, recipe_modules
 
@@ -51,7 +52,7 @@ def tones(tmp_path_factory):
                     "digit": digit,
                 }
                 rows.append(row)
-        write_digit_manifest(folder / f"{split}.csv", rows)
+        write_manifest(folder / f"{split}.csv", rows, DIGIT_COLUMNS)
     return folder
 
 

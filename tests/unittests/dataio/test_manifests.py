@@ -1,5 +1,6 @@
 """Manifests: what is right is read, what is wrong is named."""
 
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -111,6 +112,12 @@ def test_what_is_written_is_read(
         ([HEADER, GOOD.replace("1.5", "-1")], "`duration` .* got '-1' at ID"),
         ([HEADER, GOOD.replace("1.5", "nan")], "`duration` .* got 'nan' at"),
         ([HEADER, GOOD.replace("1.5", "inf")], "`duration` .* got 'inf' at"),
+        ([HEADER, GOOD.replace("1.5", "1_5")], "`duration` .* got '1_5' at"),
+        ([HEADER, GOOD[:-10] + '"so he said', GOOD], "'a,1.5.* in line 2"),
+        (
+            [HEADER, GOOD.replace("1.5", "0"), GOOD, GOOD.replace("en,", ",")],
+            r"`duration` .* \(and 3 more faults\)\.",
+        ),
         (
             [HEADER, GOOD.replace("yes please", " ")],
             "`wrd` must not be empty, got at ID 'a'",
@@ -128,13 +135,37 @@ def test_what_is_wrong_is_named(tmp_path, lines, match):
         read_manifest(save(tmp_path, *lines))
 
 
+def test_rows_are_counted(tmp_path, caplog):
+    second = GOOD.replace("a,", "b,", 1)
+    with caplog.at_level(logging.INFO):
+        read_manifest(save(tmp_path, HEADER, GOOD, second))
+    assert f"2 rows of {tmp_path / 'train.csv'}" in caplog.text
+
+
+def test_a_lone_quotation_mark_swallows_no_row(tmp_path):
+    lines = [GOOD.replace("a,", f"u{i},", 1) for i in range(8)]
+    lines[2] = lines[2].replace("yes please", '"so he said')
+    with pytest.raises(UserError, match="in line 4"):
+        read_manifest(save(tmp_path, HEADER, *lines))
+    lines[2] = lines[2].replace('"so he said', 'so "he said')
+    rows = read_manifest(save(tmp_path, HEADER, *lines))
+    assert len(rows) == 8 and rows["u2"]["wrd"] == 'so "he said'
+
+
+def test_no_manifest_is_written_that_could_not_be_read(tmp_path):
+    row = dict(zip(COLUMNS, GOOD.split(","), strict=True))
+    with pytest.raises(UserError, match=r"`wrd` at ID 'a'.* got U\+000A"):
+        write_manifest(tmp_path / "a.csv", [{**row, "wrd": "yes\nplease"}])
+    assert not (tmp_path / "a.csv").exists()
+
+
 def test_missing_file_is_named(tmp_path):
-    with pytest.raises(UserError, match=r"manifest .*none.csv does not exist"):
+    with pytest.raises(UserError, match=r"none.csv does not exist"):
         read_manifest(tmp_path / "none.csv")
 
 
 def test_folder_and_binary_are_named(tmp_path):
-    with pytest.raises(UserError, match="must be UTF-8 text, got: .*irectory"):
+    with pytest.raises(UserError, match="cannot be read .*irectory"):
         read_manifest(tmp_path)
     (tmp_path / "b.csv").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(UserError, match="b.csv must be UTF-8 text"):

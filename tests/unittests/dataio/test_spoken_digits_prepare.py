@@ -11,8 +11,8 @@ import pytest
 import soundfile
 
 from leanbrain.checks import UserError
-from leanbrain.dataio.digits import DIGITS, write_digit_manifest
-from leanbrain.dataio.manifests import SPLITS, read_manifest
+from leanbrain.dataio.digits import DIGIT_COLUMNS, DIGITS
+from leanbrain.dataio.manifests import SPLITS, read_manifest, write_manifest
 
 SPEAKERS = {"train": ("ann", "bob"), "valid": ("cy",), "test": ("di",)}
 
@@ -35,7 +35,7 @@ def rows_of(split: str) -> list[dict[str, Any]]:
     return [
         {
             "ID": f"{speaker}_{digit}",
-            "duration": 6.0,
+            "duration": 1.0,
             "wav": f"{{data_root}}/{speaker}_{digit}.wav",
             "lang": "en" if digit % 2 else "fr",
             "spk_id": speaker,
@@ -54,9 +54,10 @@ def data(tmp_path: Path) -> Path:
     folder.mkdir()
     for split in SPLITS:
         rows = rows_of(split)
-        write_digit_manifest(folder / f"{split}.csv", rows[::-1])
+        write_manifest(folder / f"{split}.csv", rows[::-1], DIGIT_COLUMNS)
         for row in rows:
-            soundfile.write(folder / f"{row['ID']}.wav", np.zeros(80), 8000)
+            noise = np.random.default_rng(0).uniform(-0.5, 0.5, 8000)
+            soundfile.write(folder / f"{row['ID']}.wav", noise, 8000)
     return folder
 
 
@@ -64,7 +65,7 @@ def rewrite(data: Path, split: str, **changes: Any) -> None:
     """Changes the first row of a manifest."""
     rows = rows_of(split)
     rows[0].update(changes)
-    write_digit_manifest(data / f"{split}.csv", rows)
+    write_manifest(data / f"{split}.csv", rows, DIGIT_COLUMNS)
 
 
 def test_summary_and_manifests(prepare, data, tmp_path):
@@ -76,7 +77,7 @@ def test_summary_and_manifests(prepare, data, tmp_path):
             "valid": {"en": 5, "fr": 5},
             "test": {"en": 5, "fr": 5},
         },
-        "minutes": {"train": 2.0, "valid": 1.0, "test": 1.0},
+        "minutes": {"train": 0.33, "valid": 0.17, "test": 0.17},
         "speakers": {"train": 2, "valid": 1, "test": 1},
     }
     for split in SPLITS:
@@ -137,7 +138,7 @@ def test_a_manifest_without_digits_is_named(prepare, data, tmp_path):
 
 def test_a_digit_that_is_never_trained_is_named(prepare, data, tmp_path):
     rows = [r for r in rows_of("train") if r["digit"] != 4]
-    write_digit_manifest(data / "train.csv", rows)
+    write_manifest(data / "train.csv", rows, DIGIT_COLUMNS)
     with pytest.raises(UserError, match="every digit .*, got no 4 in .*train"):
         prepare(data, tmp_path / "save")
 
@@ -148,12 +149,25 @@ def test_a_speaker_without_a_name(prepare, data, tmp_path):
         prepare(data, tmp_path / "save")
 
 
-def test_audio_that_is_missing_or_of_another_rate(prepare, data, tmp_path):
-    with pytest.raises(UserError, match="sampled at 16000 Hz, got 8000 Hz"):
-        prepare(data, tmp_path / "save", 16000)
+def test_audio_that_is_missing_or_of_another_rate(
+    prepare, data, tmp_path, caplog
+):
+    prepare(data, tmp_path / "save", 16000)
+    assert "train: 20 at 8000 Hz of 20 files are resampled" in caplog.text
     (data / "di_3.wav").unlink()
-    with pytest.raises(UserError, match=r"1 of 40 missing.*di_3.wav"):
+    rewrite(data, "valid", duration=1000)
+    with pytest.raises(UserError, match=r"2 of 40 utterances are of no use"):
         prepare(data, tmp_path / "save")
+    table = (tmp_path / "save" / "findings.csv").read_text()
+    assert "test,di_3,refused,must exist" in table
+    assert "valid,cy_0,refused,must last" in table
+
+
+def test_words_need_no_frames_and_may_be_new(prepare, data, tmp_path):
+    """They are names of classes here: no characters are learned."""
+    rewrite(data, "test", wrd="ß" * 100)
+    prepare(data, tmp_path / "save")
+    assert not (tmp_path / "save" / "findings.csv").exists()
 
 
 def test_real_digits(prepare, repo_root, tmp_path):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,6 +11,7 @@ from typing import Any
 
 from leanbrain.checks import UserError
 from leanbrain.files import read_json, write_text
+from leanbrain.tables import read_csv
 from leanbrain.text import csv_text
 
 __all__ = [
@@ -168,16 +168,12 @@ def read_kept(path: str | os.PathLike[str]) -> Kept:
         If a file is missing, broken or of something else.
     """
     path = Path(path)
-    content, table = read_json(path), path.with_suffix(".csv")
+    table = path.with_suffix(".csv")
+    content, lines = read_json(path), read_csv(table)
     try:
-        text = table.read_text(encoding="utf-8")
-        rows = [_typed(row) for row in csv.DictReader(text.splitlines())]
+        rows = [_typed(row) for row in lines]
         name = path.stem.removeprefix("compare_")
         return Kept(name=name, rows=rows, **content)
-    except OSError as error:
-        raise UserError(
-            f"The file {table} cannot be read ({error.strerror or error})."
-        ) from error
     except (TypeError, ValueError, KeyError) as error:
         raise UserError(
             f"The files {path.name} and {table.name} in {path.parent} must be "

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from leanbrain._strict_json import strict_json
 from leanbrain.checks import UserError
 from leanbrain.files import atomic_path
 
@@ -137,7 +138,7 @@ def _parse(
 ) -> dict[str, Any]:
     """Reads one line; says which one is broken."""
     try:
-        record = json.loads(line)
+        record = strict_json(line)
     except ValueError:
         record = None
     if not isinstance(record, dict) or not isinstance(record.get("step"), int):

@@ -1,6 +1,7 @@
 """The data side of the recipe: tables, texts, batches of one language."""
 
 import functools
+import logging
 import os
 from pathlib import Path
 
@@ -8,11 +9,16 @@ import speechbrain as sb
 import torch
 from multilingual_prompts_prepare import prepare_multilingual_prompts
 from speechbrain.utils.distributed import run_on_main
+from speechbrain.utils.filter_analysis import stack_filter_properties
 
 from leanbrain.checks import UserError
 from leanbrain.dataio.manifests import load_audio, read_manifest
 from leanbrain.dataio.sampler import LanguageBatchSampler, evaluation_batches
 from leanbrain.dataio.synthesis import synthesise_corpus
+
+logger = logging.getLogger(__name__)
+
+MEMORY_BYTES = 4 * 2**30  # 37 hours at 8 kHz
 
 
 def read_tables(hparams):
@@ -26,6 +32,8 @@ def read_tables(hparams):
             hparams["save_folder"],
             hparams["languages"],
             subset=hparams["subset"],
+            sample_rate=hparams["asr"]["sample_rate_hz"],
+            frame_s=frame_seconds(hparams["asr"]),
         )
 
     run_on_main(prepare)
@@ -35,6 +43,29 @@ def read_tables(hparams):
         split: read_manifest(folder / f"{split}.csv", summary["data_root"])
         for split in ("train", "valid", "test")
     }
+
+
+def frame_seconds(asr):
+    """Seconds from one output frame of the recogniser to the next."""
+    layers = [asr["compute_features"], asr["encoder"]["frontend"]]
+    return stack_filter_properties(layers).stride / asr["sample_rate_hz"]
+
+
+def reader_of(tables, sample_rate):
+    """What reads audio: each file once, if all of it fits into memory."""
+    seconds = sum(
+        row["duration"] for table in tables.values() for row in table.values()
+    )
+    size = 4 * seconds * sample_rate  # float32
+    if size <= MEMORY_BYTES:
+        return functools.cache(load_audio)
+    logger.info(
+        "audio is read anew in each epoch: %.1f GiB are more than the %.1f "
+        "that are kept in memory",
+        size / 2**30,
+        MEMORY_BYTES / 2**30,
+    )
+    return load_audio
 
 
 def dataio_prepare(hparams, tables):
@@ -56,13 +87,14 @@ def dataio_prepare(hparams, tables):
         starts from one.
     """
     encoder = sb.dataio.encoder.CTCTextEncoder()
-    audio = functools.lru_cache(maxsize=None)(load_audio)
+    rate = hparams["asr"]["sample_rate_hz"]
+    audio = reader_of(tables, rate)
 
     @sb.utils.data_pipeline.takes("wav")
     @sb.utils.data_pipeline.provides("sig")
     def audio_pipeline(wav):
         """The samples at the model's rate."""
-        return audio(wav, hparams["asr"]["sample_rate_hz"])
+        return audio(wav, rate)
 
     @sb.utils.data_pipeline.takes("wrd")
     @sb.utils.data_pipeline.provides("tokens")

@@ -14,18 +14,16 @@ from typing import Any
 from leanbrain.checks import UserError, check_known
 from leanbrain.dataio.manifests import (
     SPLITS,
-    check_audio,
     find_data_root,
     read_manifest,
     write_manifest,
 )
 from leanbrain.dataio.preparation import (
     Row,
+    check_splits,
     count_by_language,
     earlier_summary,
-    fingerprint_of,
     note_prepared,
-    resolved,
     was_prepared,
 )
 
@@ -38,8 +36,13 @@ def prepare_multilingual_prompts(
     languages: Sequence[str] | None = None,
     skip_prep: bool = False,
     subset: bool = False,
+    sample_rate: int = 8000,
+    frame_s: float = 0.04,
 ) -> dict[str, Any]:
     """Checks the data and writes train.csv, valid.csv and test.csv.
+
+    All audio is read once and compared with the manifests; what is found is
+    in findings.csv beside the prepared manifests.
 
     Arguments
     ---------
@@ -55,6 +58,10 @@ def prepare_multilingual_prompts(
         Use what an earlier run prepared, without a look at the data.
     subset : bool
         Whether `languages` may leave out some that the manifests hold.
+    sample_rate : int
+        Of the recogniser, in Hz: other audio is resampled when it is read.
+    frame_s : float
+        Seconds from one output frame of the recogniser to the next.
 
     Returns
     -------
@@ -65,25 +72,27 @@ def prepare_multilingual_prompts(
     Raises
     ------
     UserError
-        When a manifest or an audio file is missing or wrong, a language is
-        not in the training data, or there is nothing to skip to.
+        When a manifest or an audio file is missing or wrong, the two do not
+        agree, a language is not in the training data, or there is nothing to
+        skip to.
 
     Example
     -------
     >>> prepare_multilingual_prompts("missing", "save")
     Traceback (most recent call last):
     ...
-    leanbrain.checks.UserError: The manifest missing/train.csv does not exist.
+    leanbrain.checks.UserError: The file missing/train.csv does not exist.
     """
     target = Path(save_folder)
     if skip_prep:
         return earlier_summary(target)
     source = Path(data_folder)
     root = find_data_root(source / "train.csv")
-    kept = _keep(source, languages, subset)
-    check_audio(resolved(kept, root))
-    fingerprint = fingerprint_of(kept, root)
-    if was_prepared(target, fingerprint):
+    checked = check_splits(
+        _keep(source, languages, subset), root, target, sample_rate, frame_s
+    )
+    kept = checked.splits
+    if was_prepared(target, checked.fingerprint):
         logger.info("The manifests in %s are up to date", target)
         return earlier_summary(target)
     for split, rows in kept.items():
@@ -96,7 +105,7 @@ def prepare_multilingual_prompts(
         },
         "minutes": {split: _minutes(rows) for split, rows in kept.items()},
     }
-    note_prepared(target, fingerprint, summary)  # last
+    note_prepared(target, checked.fingerprint, summary)  # last
     logger.info("Prepared %s: utterances %s", target, summary["counts"])
     return summary
 

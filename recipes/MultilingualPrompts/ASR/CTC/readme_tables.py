@@ -31,6 +31,7 @@ from leanbrain.pruning.comparison import tables, words
 from leanbrain.pruning.comparison.findings import analyse
 from leanbrain.pruning.comparison.rows import commits_of, read_kept
 from leanbrain.pruning.report.control import steps_cell, uneven
+from leanbrain.tables import read_csv
 from leanbrain.text import markdown_table, markdown_text
 
 FOLDER = Path(__file__).resolve().parent
@@ -149,7 +150,7 @@ def table_of(name):
     path = RESULTS / f"{name}.csv"
     if not path.is_file():
         raise UserError(f"A table needs its results, got no file {path.name}.")
-    rows = list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
+    rows = read_csv(path)
     languages = [k for k in rows[0] if k.startswith("cer_")]
     heads = ["model", "seeds", "sparsity", "steps", "minutes", "mean CER %"]
     heads += [f"CER {k[4:]}" for k in languages] + ["mean WER %"]
@@ -240,8 +241,8 @@ def plain_of(name):
     path = RESULTS / f"{name}.csv"
     if not path.is_file():
         raise UserError(f"A table needs its results, got no file {path.name}.")
-    text = path.read_text(encoding="utf-8")
-    return markdown_table(list(csv.reader(text.splitlines())))
+    rows = read_csv(path)
+    return markdown_table([list(rows[0]), *(list(x.values()) for x in rows)])
 
 
 def origin(rows):

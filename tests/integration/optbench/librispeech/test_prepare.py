@@ -49,11 +49,13 @@ def test_what_was_done_is_not_read_again_and_changes_are_noticed(
     prepare, corpus, tmp_path, monkeypatch
 ):
     read = []
-    whole = prepare._read_folder
+    whole = prepare._prepare_folder
     monkeypatch.setattr(
         prepare,
-        "_read_folder",
-        lambda paths, *rest: read.append(len(paths)) or whole(paths, *rest),
+        "_prepare_folder",
+        lambda name, paths, *rest: (
+            read.append(len(paths)) or whole(name, paths, *rest)
+        ),
     )
     folders = ["dev-clean", "dev-other"]
     prepare.prepare_librispeech(corpus, tmp_path / "out", folders)
@@ -67,6 +69,18 @@ def test_what_was_done_is_not_read_again_and_changes_are_noticed(
         path.unlink()
     counts = prepare.prepare_librispeech(corpus, tmp_path / "out", folders)
     assert read == [2, 2, 2, 1] and counts["dev-clean"] == 3
+
+
+def test_audio_that_changed_is_noticed(prepare, corpus, tmp_path):
+    """The same size and length: only its samples are others."""
+    out = tmp_path / "out"
+    prepare.prepare_librispeech(corpus, out, ["dev-clean"])
+    before = (out / "dev-clean.json").read_bytes()
+    path = next(chapter(corpus).glob("*0001.flac"))
+    data = soundfile.read(path)[0]
+    soundfile.write(path, data[::-1], 16000)
+    prepare.prepare_librispeech(corpus, out, ["dev-clean"])
+    assert (out / "dev-clean.json").read_bytes() != before
 
 
 def test_a_set_that_is_not_whole_is_said(prepare, corpus, tmp_path, caplog):
@@ -98,6 +112,11 @@ def empty_line(place):
     path.write_text(path.read_text() + "103-1001-0009 \n")
 
 
+def twice(place):
+    path = next(place.glob("*.trans.txt"))
+    path.write_text(path.read_text() * 2)
+
+
 def not_text(place):
     next(place.glob("*.trans.txt")).write_bytes(b"\xff\xfe\xff")
 
@@ -121,13 +140,14 @@ def other_rate(place):
     [
         (remove_folder, "`data_folder` must hold LibriSpeech/dev-clean"),
         (remove_transcripts, r"must hold <speaker>/<chapter>/\*.trans.txt"),
-        (remove_audio, "every audio file must exist, got .*-0001.flac"),
+        (remove_audio, "must exist, got no file .*-0001.flac"),
         (remove_line, "must have a line in .* none for 103-1001-0000.flac"),
         (empty_line, "must be a name and words, got '103-1001-0009 '"),
         (not_text, "1001.trans.txt must be UTF-8 text"),
-        (not_flac, "0001.flac must be readable audio"),
-        (cut_off, r"0001.flac must hold the \d+ samples"),
-        (other_rate, "0001.flac must be sampled at 16000 Hz, got 8000 Hz"),
+        (twice, "must have one line in .*, got 103-1001-0000 twice"),
+        (not_flac, "1 of 6 .*-0001' of dev-clean: it must be readable audio"),
+        (cut_off, "-0001' of dev-clean: it must (hold|be readable)"),
+        (other_rate, "-0001' .* must be sampled at 16000 Hz, got 8000 Hz"),
     ],
     ids=lambda x: getattr(x, "__name__", ""),
 )
@@ -137,7 +157,7 @@ def test_bad_data_is_named_and_leaves_no_manifest(
     harm(chapter(corpus))
     with pytest.raises(UserError, match=sentence):
         prepare.prepare_librispeech(corpus, tmp_path / "out", ["dev-clean"])
-    assert not (tmp_path / "out").exists()
+    assert not (tmp_path / "out" / "dev-clean.csv").exists()
 
 
 def test_only_short_enough_utterances_are_used(prepare, corpus, tmp_path):

@@ -91,5 +91,5 @@ def test_files_that_are_something_else_are_named(tmp_path):
     with pytest.raises(UserError, match=r"compare_small.json.*kept results"):
         read_kept(path)
     path.with_suffix(".csv").unlink()
-    with pytest.raises(UserError, match=r"compare_small.csv cannot be read"):
+    with pytest.raises(UserError, match=r"compare_small.csv does not exist"):
         read_kept(path)
