@@ -117,6 +117,7 @@ def make_pruner(total_steps=20, **settings):
         "update": partial(drop_and_grow, drop_fraction=0.4),
         "growth": TrackedScore(gradient),
         "heal": 0.3,
+        "exclude": [],  # the last layer too
     }
     return AdaptivePruner(total_steps=total_steps, **{**defaults, **settings})
 
@@ -128,6 +129,7 @@ def make_brain(
     epochs=2,
     dropout=0.0,
     seed=1,
+    trial=False,
     **run_opts,
 ):
     """A seeded toy Brain, with a checkpointer if a folder is given."""
@@ -154,6 +156,8 @@ def make_brain(
     brain.counter = counter
     if pruner is not None:
         pruner.attach(brain)
+        if not trial:
+            pruner.trial = None  # masks from the first batch on
     return brain
 
 

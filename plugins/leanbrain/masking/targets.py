@@ -2,31 +2,31 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 
 from torch import nn
 
 from leanbrain.checks import UserError, nearest
-from leanbrain.masking._output_layers import DEFAULT_EXCLUDE
-from leanbrain.masking._walk import walk_parameters
+from leanbrain.masking._candidates import (
+    Candidate,
+    find_candidates,
+    mark_usual,
+    matches,
+)
+from leanbrain.masking._usual_names import DEFAULT_EXCLUDE
 
 __all__ = [
     "DEFAULT_EXCLUDE",
+    "UNSAVED",
     "Target",
+    "count_reasons",
     "explain_targets",
     "select_targets",
 ]
 
-_NORMS = (
-    nn.modules.batchnorm._NormBase,  # batch and instance norm, lazy and synced
-    nn.LayerNorm,
-    nn.GroupNorm,
-    *([nn.RMSNorm] if hasattr(nn, "RMSNorm") else []),
-)
-_EMBEDDINGS = (nn.Embedding, nn.EmbeddingBag)
+# What a checkpoint does not hold would be pruned for the run alone.
+UNSAVED = "in no recoverable of the checkpointer"
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,27 +51,21 @@ class Target:
     aliases: tuple[str, ...]
 
 
-@dataclass
-class _Candidate:
-    """A parameter with all its names, and why it cannot be masked, if so."""
-
-    parameter: nn.Parameter
-    names: list[str]
-    unfit: str | None
-
-
 def select_targets(
     modules: nn.Module | Mapping[str, nn.Module],
     include: Sequence[str] = ("*",),
     exclude: Sequence[str] | None = None,
     groups: Mapping[str, Sequence[str]] | None = None,
+    unsaved: Callable[[nn.Parameter], bool] | None = None,
 ) -> list[Target]:
     """Selects the parameters to mask.
 
     Left out whatever the patterns say: frozen parameters; biases; vectors
     (fewer than two dimensions larger than 1, which covers scales, gates and
     the magnitude of `weight_norm`); norm layers; embeddings and what is tied
-    to one; the physical parameters of SincConv and GaborConv1d.
+    to one; the physical parameters of SincConv and GaborConv1d; what no
+    checkpoint holds. What a parameter is used for shows when the model runs:
+    see `UsageWatch`.
 
     Arguments
     ---------
@@ -82,11 +76,14 @@ def select_targets(
         names such as "model.RNN.rnn.weight_ih_l0". A tied parameter is meant
         by each of its names.
     exclude : Sequence[str] | None
-        Patterns of parameters to leave out; None for `DEFAULT_EXCLUDE`, the
-        usual names of output layers; an empty list for none.
+        Patterns of parameters to leave out; an empty list for none. None for
+        output layers, adapters and discriminators by their usual names: see
+        `DEFAULT_EXCLUDE`.
     groups : Mapping[str, Sequence[str]] | None
         Group -> patterns; the first group that matches is taken, else the
         group "other". None names groups by the first two parts of the name.
+    unsaved : callable, optional
+        Whether no checkpoint holds a parameter; None: all are held.
 
     Returns
     -------
@@ -111,12 +108,14 @@ def select_targets(
     leanbrain.checks.UserError: `include` pattern 'encoder.*' must match at \
 least one parameter, got none (nearest names: ...).
     """
-    found = explain_targets(modules, include, exclude, groups)
+    found = explain_targets(modules, include, exclude, groups, unsaved)
     targets = [target for target, why_not in found if why_not is None]
     if not targets:
         raise UserError(
             "`include` and `exclude` must leave at least one parameter to "
-            f"mask, got none of {len(found)}."
+            f"mask, got none of {len(found)} "
+            f"({count_reasons(why for _, why in found)}; `exclude: []` "
+            "leaves nothing out by its usual name)."
         )
     return targets
 
@@ -126,12 +125,13 @@ def explain_targets(
     include: Sequence[str] = ("*",),
     exclude: Sequence[str] | None = None,
     groups: Mapping[str, Sequence[str]] | None = None,
+    unsaved: Callable[[nn.Parameter], bool] | None = None,
 ) -> list[tuple[Target, str | None]]:
     """Says of every parameter whether it is masked, and why if it is not.
 
     Arguments
     ---------
-    modules, include, exclude, groups
+    modules, include, exclude, groups, unsaved
         As for `select_targets`.
 
     Returns
@@ -154,13 +154,17 @@ def explain_targets(
     enc.weight_hh_l0 None
     enc.bias_ih_l0 a bias
     enc.bias_hh_l0 a bias
-    ctc_lin.weight excluded by '*ctc_lin.*'
+    ctc_lin.weight an output layer
     ctc_lin.bias a bias
     """
-    found = _candidates(modules)
+    found = find_candidates(modules)
+    if unsaved is not None:
+        for candidate in found:
+            if candidate.unfit is None and unsaved(candidate.parameter):
+                candidate.unfit = UNSAVED
     _check_patterns("include", include, found, fit_only=True)
     if exclude is None:
-        exclude = DEFAULT_EXCLUDE
+        mark_usual(found)
     else:
         _check_patterns("exclude", exclude, found)
     for group, patterns in (groups or {}).items():
@@ -170,74 +174,38 @@ def explain_targets(
             Target(
                 c.names[0], c.parameter, _group(c, groups), tuple(c.names[1:])
             ),
-            c.unfit or _why_unwanted(c.names, include, exclude),
+            c.unfit or _why_unwanted(c, include, exclude or ()),
         )
         for c in found
     ]
 
 
-def _candidates(
-    modules: nn.Module | Mapping[str, nn.Module],
-) -> list[_Candidate]:
-    """Lists all parameters, each once, with all their names."""
-    found: dict[int, _Candidate] = {}
-    for name, owner, parameter in walk_parameters(modules):
-        unfit = _why_unfit(name.rpartition(".")[2], owner, parameter)
-        held = found.setdefault(id(parameter), _Candidate(parameter, [], None))
-        held.names.append(name)
-        # One owner that forbids it is enough: an output layer that is tied to
-        # an embedding is an embedding.
-        held.unfit = held.unfit or unfit
-    return list(found.values())
+def count_reasons(reasons: Iterable[str | None]) -> str:
+    """Says how many parameters are left out for each reason.
 
-
-def _why_unfit(
-    leaf: str, owner: nn.Module, parameter: nn.Parameter
-) -> str | None:
-    """Says why a parameter cannot be masked; None if it can."""
-    if not parameter.requires_grad:
-        return "frozen"
-    if "bias" in leaf:  # some have two dimensions: pos_bias_u, fc1_biases
-        return "a bias"
-    if sum(size > 1 for size in parameter.shape) < 2:
-        return "a vector"
-    if isinstance(owner, _NORMS):
-        return "of a norm layer"
-    if isinstance(owner, _EMBEDDINGS) or "embedding" in leaf:
-        return "an embedding"
-    if isinstance(owner, _physical_layers()):
-        return "a physical quantity"
-    return None
-
-
-def _physical_layers() -> tuple[type, ...]:
-    """Returns the layers whose parameters are frequencies and bandwidths."""
-    # A model can hold such a layer only if SpeechBrain's file was imported;
-    # importing it here would take seconds, comparing names of classes would
-    # miss those derived from them.
-    cnn = sys.modules.get("speechbrain.nnet.CNN")
-    return (cnn.SincConv, cnn.GaborConv1d) if cnn is not None else ()
+    Example
+    -------
+    >>> count_reasons(["a bias", "frozen", None, "a bias"])
+    'a bias: 2, frozen: 1'
+    """
+    listed = [reason for reason in reasons if reason is not None]
+    return ", ".join(f"{x}: {listed.count(x)}" for x in dict.fromkeys(listed))
 
 
 def _why_unwanted(
-    names: Sequence[str], include: Sequence[str], exclude: Sequence[str]
+    candidate: Candidate, include: Sequence[str], exclude: Sequence[str]
 ) -> str | None:
-    """Says which pattern leaves a parameter out; None if none does."""
-    if not _matches(names, include):
+    """Says what leaves a parameter out; None if nothing does."""
+    if not matches(candidate.names, include):
         return "not in `include`"
-    against = [p for p in exclude if _matches(names, [p])]
-    return f"excluded by {against[0]!r}" if against else None
-
-
-def _matches(names: Sequence[str], patterns: Sequence[str]) -> bool:
-    """Says whether any of a parameter's names matches any pattern."""
-    return any(fnmatchcase(n, p) for n in names for p in patterns)
+    against = [p for p in exclude if matches(candidate.names, [p])]
+    return f"excluded by {against[0]!r}" if against else candidate.usual
 
 
 def _check_patterns(
     setting: str,
     patterns: Sequence[str],
-    found: Sequence[_Candidate],
+    found: Sequence[Candidate],
     fit_only: bool = False,
 ) -> None:
     """Refuses patterns that have no effect."""
@@ -249,7 +217,7 @@ def _check_patterns(
     if not found:
         raise UserError("`modules` must have parameters, got none.")
     for pattern in patterns:
-        hits = [c for c in found if _matches(c.names, [pattern])]
+        hits = [c for c in found if matches(c.names, [pattern])]
         if not hits:
             close = ", ".join(_nearest_names(pattern, found))
             raise UserError(
@@ -264,7 +232,7 @@ def _check_patterns(
             )
 
 
-def _nearest_names(pattern: str, found: Sequence[_Candidate]) -> list[str]:
+def _nearest_names(pattern: str, found: Sequence[Candidate]) -> list[str]:
     """Finds the parameters a pattern was probably meant for."""
     names = [name for candidate in found for name in candidate.names]
     # A pattern is often a part of a name: compare with the parts too.
@@ -278,13 +246,13 @@ def _nearest_names(pattern: str, found: Sequence[_Candidate]) -> list[str]:
 
 
 def _group(
-    candidate: _Candidate, groups: Mapping[str, Sequence[str]] | None
+    candidate: Candidate, groups: Mapping[str, Sequence[str]] | None
 ) -> str:
     """Returns the group of a parameter."""
     if groups is None:
         parts = candidate.names[0].split(".")
         return ".".join(parts[:-1][:2]) or parts[0]
     for group, patterns in groups.items():
-        if _matches(candidate.names, patterns):
+        if matches(candidate.names, patterns):
             return group
     return "other"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from leanbrain.checks import UserError, check_callable
+from leanbrain.masking.targets import Target
 from leanbrain.pruning.adapting import freeze, update_masks
 from leanbrain.pruning.allocation import shares as allocations
 from leanbrain.pruning.host.checkpoints import warn_if_sparse
@@ -199,12 +200,18 @@ class AdaptivePruner(PathwayTraining):
         return self
 
     def manage(
-        self, modules: torch.nn.Module | Mapping[str, torch.nn.Module]
+        self,
+        modules: torch.nn.Module | Mapping[str, torch.nn.Module],
+        unsaved: Callable[[torch.nn.Parameter], bool] | None = None,
     ) -> None:
-        """Chooses the parameters and takes them over, still dense."""
-        super().manage(modules)
+        """As of ``TargetChoice``."""
+        super().manage(modules, unsaved)
         if self.rewind is not None:
             self.rewind.connect(modules, self.plan.round_length)
+
+    def take_over(self, targets: Sequence[Target]) -> None:
+        """Manages these parameters, dense ones, from now on."""
+        super().take_over(targets)
         self.selector = MaskSelector(
             self.targets,
             self.masks,
@@ -228,9 +235,13 @@ class AdaptivePruner(PathwayTraining):
         self._remember()
         if self.started or self.step < self.plan.begin_step:
             return
-        warn_if_sparse(self.targets)
+        if self.step <= self.plan.begin_step:
+            warn_if_sparse(self.targets)
+        if self.trial is not None:  # not yet known what to prune
+            return
         self.switch.adopt()
-        self.turns.begin(self.step)
+        # Not when the trial ended: rounds are counted from there.
+        self.turns.begin(self.plan.begin_step)
         self.gathering_first = True
         if not self.scores.tracked(first=True):
             update_masks(self, self.pathways)
@@ -258,6 +269,10 @@ class AdaptivePruner(PathwayTraining):
             self.plan.warn_of_one_schedule()
         if self.step == self.plan.total_steps + 1:
             self.plan.warn_of_more_steps()
+        if self.trial is not None:
+            over = self.trial.is_over(self.device)
+            if over or self.step >= self.plan.end_step:
+                self.end_trial()
         if not self.started:
             self.start()
         if not self.started or self.frozen:

@@ -7,7 +7,13 @@ from collections.abc import Iterable, Sequence
 import torch
 import torch.distributed as dist
 
-__all__ = ["agree_on_digest", "is_distributed", "sum_over_ranks", "union_names"]
+__all__ = [
+    "agree_on_digest",
+    "is_distributed",
+    "is_first_rank",
+    "sum_over_ranks",
+    "union_names",
+]
 
 
 def is_distributed() -> bool:
@@ -17,6 +23,11 @@ def is_distributed() -> bool:
         and dist.is_initialized()
         and dist.get_world_size() > 1
     )
+
+
+def is_first_rank() -> bool:
+    """Whether this process is the one that says things."""
+    return not is_distributed() or dist.get_rank() == 0
 
 
 def union_names(

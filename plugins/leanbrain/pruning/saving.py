@@ -35,6 +35,8 @@ def state_of(pruner: AdaptivePruner) -> dict[str, Any]:
         "settled": sorted(pruner.settled),
         "gathering_first": pruner.gathering_first,
         "frozen": pruner.frozen,
+        "left_out": dict(pruner.left_out),
+        "trial": pruner.trial.state_dict() if pruner.trial else {},
         "masks": pruner.masks.state_dict(),
         "saved_as": pruner.files.facts(pruner.targets) if pruner.files else {},
         "dormant": pruner.switch.dormant() if pruner.started else {},
@@ -54,6 +56,11 @@ def load_state(pruner: AdaptivePruner, state: dict[str, Any]) -> None:
     state : dict
         What ``state_of`` returned.
     """
+    if state["trial"] and pruner.trial is not None:
+        pruner.trial.load_state_dict(state["trial"])
+    elif not state["trial"]:
+        pruner.trial = None
+        pruner.leave_out(state["left_out"])
     pruner.masks.load_state_dict(state["masks"])
     pruner.step = state["step"]
     pruner.settled = set(state["settled"])

@@ -135,6 +135,11 @@ class Probe:
             if self._has_moved(name):
                 _refuse(name)
 
+    def remove(self) -> None:
+        """Takes the hooks off."""
+        for handle in self._handles:
+            handle.remove()
+
     def _hook(self, name: str) -> Callable[[torch.Tensor], None]:
         def note(gradient: torch.Tensor) -> None:
             # A forward pass may limit weights; once, not again and again

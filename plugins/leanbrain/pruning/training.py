@@ -11,18 +11,19 @@ import torch
 from leanbrain.checks import UserError, check_known
 from leanbrain.masking.maskset import MaskSet
 from leanbrain.masking.switch import REST, PathwaySwitch
-from leanbrain.masking.targets import select_targets
+from leanbrain.masking.targets import Target
 from leanbrain.pruning.batches import check_pathways, language_of
 from leanbrain.pruning.flops.meter import CostMeter
 from leanbrain.pruning.gates import GradientGate
 from leanbrain.pruning.optimizers import around_step, moved_by, parts_of
 from leanbrain.pruning.ranks import union_names
 from leanbrain.pruning.stepping import Probe, Stepping
+from leanbrain.pruning.targeting import TargetChoice
 
 __all__ = ["PathwayTraining"]
 
 
-class PathwayTraining:
+class PathwayTraining(TargetChoice):
     """Runs each batch through its pathway and keeps inactive weights still.
 
     Knows nothing of when and how masks change: `AdaptivePruner` adds that.
@@ -61,7 +62,7 @@ class PathwayTraining:
                 "`train_dormant` must be False when `train_weights` is False, "
                 "got True."
             )
-        self.include, self.exclude, self.groups = include, exclude, groups
+        super().__init__(include, exclude, groups)
         self.loss_scale: Callable[[], float] = lambda: 1.0
         self.owners: dict[str, Any] = {}
         self.optimizers: list[Any] = []
@@ -83,6 +84,12 @@ class PathwayTraining:
         """Whether masks are at work."""
         raise TypeError(f"{type(self).__name__} must define `started`.")
 
+    # Of the targets at present, from `take_over` on.
+    masks: MaskSet
+    switch: PathwaySwitch
+    gate: GradientGate
+    probe: Probe
+
     # Whether masks stay as they are: dormant weights then learn for nothing.
     frozen = False
 
@@ -94,28 +101,14 @@ class PathwayTraining:
 
     # -- connecting ---------------------------------------------------------
 
-    def manage(
-        self, modules: torch.nn.Module | Mapping[str, torch.nn.Module]
-    ) -> None:
-        """Chooses the parameters and takes them over, still dense.
-
-        Arguments
-        ---------
-        modules : torch.nn.Module or mapping of them
-            As for ``select_targets``.
-
-        Raises
-        ------
-        UserError
-            At a second call, or if a pattern matches nothing.
-        """
-        if hasattr(self, "targets"):
-            raise UserError(
-                "`attach` must be called once per pruner, got a second call."
-            )
-        self.targets = select_targets(
-            modules, self.include, self.exclude, self.groups
-        )
+    def take_over(self, targets: Sequence[Target]) -> None:
+        """Manages these parameters, dense ones, from now on."""
+        if self.targets:
+            self.gate.remove()
+            self.probe.remove()
+        self.targets = list(targets)
+        names = {target.name for target in targets}
+        self.owners = {n: o for n, o in self.owners.items() if n in names}
         self.masks = MaskSet.from_targets(self.targets, self.pathways)
         self.switch = PathwaySwitch(self.targets, self.masks)
         self.gate = GradientGate(
@@ -229,12 +222,20 @@ class PathwayTraining:
         # another optimizer stay: a graph may be open that needs them.
         self._moving = self._owned(optimizer)
         self.probe.forget(self._moving)
-        if self.started and self._moving:
+        if self.trial is not None:
+            self.trial.note()
+        if not self.started:
+            if not self.train_weights:
+                self.switch.adopt()
+                self.switch.expose(self._moving)
+        elif self._moving:
             self._refuse_another_step()
             every = len(self._moving) == len(self.targets)
             self.switch.expose(None if every else self._moving)
 
     def _take(self) -> None:
+        if not self.started and not self.train_weights:
+            self.switch.commit(())
         if not self.started or not self._moving:
             return
         single = len(self.pathways) == 1  # may work without `enter`

@@ -15,6 +15,7 @@ def brain_of(toy):
         model=None,
         modules=None,
         epochs=2,
+        trial=False,
         **options,
     ):
         """With a model in the toy's place, more modules, run options."""
@@ -32,6 +33,8 @@ def brain_of(toy):
         brain.counter = plain.counter
         if pruner is not None:
             pruner.attach(brain)
+            if not trial:
+                pruner.trial = None  # masks from the first batch on
         return brain
 
     return build

@@ -163,7 +163,9 @@ class Recogniser(sb.Brain):
 def test_from_hparams_without_the_plugin(toy, tmp_path):
     """`EncoderASR` of a process that cannot import leanbrain."""
     hparams = load_yaml(HYPERPARAMS)
-    pruner = toy.make_pruner(pathways=["all"], total_steps=4, interval=1)
+    pruner = toy.make_pruner(
+        pathways=["all"], total_steps=4, interval=1, exclude=None
+    )
     brain = Recogniser(
         modules=hparams["modules"],
         opt_class=torch.optim.Adam,

@@ -250,10 +250,12 @@ def test_a_second_pruner_is_refused(toy):
     brain.fit(range(1, 2), toy.loader(2), None)  # the first is as it was
 
 
-def test_a_target_that_no_optimizer_moves_is_named(toy):
-    brain = toy.make_brain(pruner=toy.make_pruner())
+def test_a_target_that_no_optimizer_moves_stays_dense(toy, caplog):
+    pruner = toy.make_pruner()
+    brain = toy.make_brain(pruner=pruner, trial=True)
     parameters = dict(brain.modules.named_parameters())
-    del parameters["model.raw"]
+    raw = parameters.pop("model.raw")
     brain.opt_class = lambda _: ADAMW(parameters.values())
-    with pytest.raises(UserError, match="got 5 of 6, without 'model.raw'"):
-        brain.init_optimizers()
+    brain.fit(range(2), toy.loader(), None)
+    assert len(pruner.targets) == 5 and not (raw == 0).any()
+    assert "Left dense, in no optimizer: model.raw." in caplog.text

@@ -49,7 +49,7 @@ def test_prints_the_table(recipe, capsys):
     assert cells["enc"] == ["enc", "1,440", "84.4%"]
     assert ["weight_hh_l0", "60x20", "1,200", "70.3%"] in cells.values()
     assert cells["2 targets"][2:] == ["1,440", "84.4%"]
-    assert cells["excluded by '*ctc_lin.*': 1"][-2:] == ["140", "8.2%"]
+    assert cells["an output layer: 1"][-2:] == ["140", "8.2%"]
     assert cells["6 parameters"][2:] == ["1,707", "100.0%"]
     assert lines[-1] == "in mask-aware layers: 2 of 2"
 

@@ -12,8 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from leanbrain.checks import UserError
 from leanbrain.pruning.host.checkpoints import CHECKPOINT_NAME
+from leanbrain.pruning.host.owned import (
+    optimizers_of,
+    unowned,
+    unsaved_by,
+    warn_of_frozen,
+)
 from leanbrain.pruning.host.saved_files import SavedFiles
-from leanbrain.pruning.optimizers import looks_like_one, moved_by
 
 if TYPE_CHECKING:
     import speechbrain as sb
@@ -25,7 +30,6 @@ __all__ = [
     "attach",
     "is_attached",
     "is_registered",
-    "optimizers_of",
     "register",
     "trains_for",
 ]
@@ -54,9 +58,11 @@ def attach(pruner: AdaptivePruner, brain: sb.Brain) -> None:
         raise UserError(
             f"A {type(brain).__name__} must have one pruner, got a second one."
         )
-    first = not hasattr(pruner, "targets")
+    first = not pruner.targets
     if first:
-        pruner.manage(brain.modules)
+        warn_of_frozen(brain.modules)
+        pruner.manage(brain.modules, unsaved_by(brain.checkpointer))
+        pruner.try_first()
     elif not trains_for(pruner, brain):
         raise UserError(
             f"A pruner must be attached to Brains that hold its weights, got "
@@ -109,27 +115,6 @@ def trains_for(pruner: AdaptivePruner, brain: sb.Brain) -> bool:
     return any(id(t.parameter) in own for t in pruner.targets)
 
 
-def optimizers_of(brain: sb.Brain) -> list[Any]:
-    """The optimizers that a Brain has built.
-
-    Arguments
-    ---------
-    brain : sb.Brain
-        After its ``init_optimizers``.
-
-    Returns
-    -------
-    list
-        What ``optimizers_dict`` holds; else, as older recipes and those that
-        step by themselves set attributes alone, every one among these.
-    """
-    named = (brain.optimizers_dict or {}).values()
-    found = list(named) or [
-        value for value in vars(brain).values() if looks_like_one(value)
-    ]
-    return list({id(optimizer): optimizer for optimizer in found}.values())
-
-
 def _wrap_optimizers(
     pruner: AdaptivePruner, brain: sb.Brain, whole: bool
 ) -> None:
@@ -141,16 +126,17 @@ def _wrap_optimizers(
     def wrapped_init_optimizers() -> None:
         init_optimizers()
         found = _watch(pruner, brain)
-        moved = moved_by(found)
-        missing = [
-            t.name for t in pruner.targets if id(t.parameter) not in moved
-        ]
-        if missing and whole:  # a later Brain may train a part
-            count = len(pruner.targets)
+        if not found:
             raise UserError(
-                "Every pruned parameter must belong to an optimizer, got "
-                f"{count - len(missing)} of {count}, without {missing[0]!r}."
+                f"`opt_class` must be given to {type(brain).__name__} to "
+                "prune while it trains, got a Brain without optimizer."
             )
+        # A later Brain, or a later fit, may train a part.
+        if whole and not pruner.started:
+            pruner.leave_out(unowned(pruner.targets, found))
+        if pruner.trial is not None:
+            # Only now: modules were compiled and wrapped before.
+            pruner.trial.listen(brain.modules)
 
     def wrapped_optimizers_step() -> None:
         _watch(pruner, brain)
@@ -236,7 +222,10 @@ def _wrap_stages(pruner: AdaptivePruner, brain: sb.Brain) -> None:
 
     def wrapped_on_stage_start(stage: Any, epoch: Any = None) -> None:
         pruner.rest()
-        if stage == Stage.TRAIN:
+        if stage == Stage.VALID and pruner.trial is not None and pruner.step:
+            pruner.end_trial()  # what is measured is to be what is trained
+            pruner.start()
+        elif stage == Stage.TRAIN:
             pruner.start()
         elif stage == Stage.TEST and not (pruner.started or pruner.step):
             raise UserError(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from leanbrain.checks import UserError, check_callable
+from leanbrain.pruning.host.owned import unowned, unsaved_by
 
 if TYPE_CHECKING:
     from leanbrain.pruning.pruner import AdaptivePruner
@@ -78,8 +79,9 @@ class PrunedOptimizer:
                 "`opt_class` pruning must train the weights (attach the "
                 "pruner to the Brain for `train_weights: False`)."
             )
-        self.pruner = pruner
-        pruner.manage(modules)
+        self.pruner, self.modules = pruner, modules
+        pruner.manage(modules, unsaved_by(checkpointer))
+        pruner.try_first()
         if checkpointer is not None:
             from leanbrain.pruning.host.attach import register
             from leanbrain.pruning.host.final_checkpoints import prefer_final
@@ -94,12 +96,11 @@ class PrunedOptimizer:
         optimizer = self.opt_class(parameters)
         self.pruner.optimizers.clear()  # of a Brain or a fit before
         self.pruner.owners.clear()
-        owned = self.pruner.watch(optimizer)
-        if owned < len(self.pruner.targets):
-            raise UserError(
-                "Every pruned parameter must belong to the optimizer, got "
-                f"{owned} of {len(self.pruner.targets)}."
-            )
+        self.pruner.leave_out(unowned(self.pruner.targets, [optimizer]))
+        self.pruner.watch(optimizer)
+        if self.pruner.trial is not None:
+            # Only now: modules were compiled and wrapped before.
+            self.pruner.trial.listen(self.modules)
         # The weights are not loaded yet; when they step they are.
         self.pruner.stepping.before = self.pruner.start
         self.pruner.stepping.after = self.pruner.finish_step

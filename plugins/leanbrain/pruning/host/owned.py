@@ -1,117 +1,84 @@
-"""Which targets a Brain's optimizers will train, before there are any."""
+"""What an optimizer trains and a checkpoint saves of a Brain."""
 
 from __future__ import annotations
 
-import glob
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from leanbrain.checks import UserError
-from leanbrain.masking.targets import DEFAULT_EXCLUDE, select_targets
-from leanbrain.pruning.host.attach import optimizers_of
-from leanbrain.pruning.optimizers import moved_by
+from leanbrain.masking.targets import Target
+from leanbrain.pruning.choice import UNOWNED
+from leanbrain.pruning.optimizers import looks_like_one, moved_by
 
 if TYPE_CHECKING:
     import speechbrain as sb
 
-    from leanbrain.pruning.training import PathwayTraining
-
 __all__ = [
-    "future_optimizers",
-    "leave_out_unowned",
+    "optimizers_of",
+    "unowned",
+    "unsaved_by",
     "warn_of_frozen",
 ]
 
 logger = logging.getLogger(__name__)
 
 
-class _Ignoring:
-    """Stands in for a Checkpointer that must not hear of the rehearsal."""
-
-    def add_recoverable(self, *args: Any, **kwargs: Any) -> None:
-        """Does nothing."""
-
-    def add_recoverables(self, *args: Any, **kwargs: Any) -> None:
-        """Does nothing."""
-
-
-def future_optimizers(brain: sb.Brain) -> list[Any]:
-    """Builds the optimizers that ``fit`` will build, and forgets them.
+def optimizers_of(brain: sb.Brain) -> list[Any]:
+    """The optimizers that a Brain has built.
 
     Arguments
     ---------
     brain : sb.Brain
-        Not yet fitted; it is left as it was.
+        After its ``init_optimizers``.
 
     Returns
     -------
     list
-        The optimizers; they hold no state yet.
+        What ``optimizers_dict`` holds; else, as older recipes and those that
+        step by themselves set attributes alone, every one among these.
     """
-    before = dict(vars(brain))
-    if brain.checkpointer is not None:
-        brain.checkpointer = _Ignoring()
-    try:
-        brain.init_optimizers()
-        found = optimizers_of(brain)
-    finally:
-        vars(brain).clear()
-        vars(brain).update(before)
-    return found
+    named = (brain.optimizers_dict or {}).values()
+    found = list(named) or [
+        value for value in vars(brain).values() if looks_like_one(value)
+    ]
+    return list({id(optimizer): optimizer for optimizer in found}.values())
 
 
-def leave_out_unowned(pruner: PathwayTraining, brain: sb.Brain) -> list[str]:
-    """Excludes the targets that no optimizer will train.
+def unowned(
+    targets: Sequence[Target], optimizers: Sequence[Any]
+) -> dict[str, str]:
+    """Names the targets that no optimizer will train, with the reason."""
+    owned = moved_by(optimizers)
+    return {t.name: UNOWNED for t in targets if id(t.parameter) not in owned}
+
+
+def unsaved_by(
+    checkpointer: Any,
+) -> Callable[[torch.nn.Parameter], bool] | None:
+    """Tells which parameters no checkpoint will hold.
 
     Arguments
     ---------
-    pruner : PathwayTraining
-        Not managing anything yet; its `exclude` is extended.
-    brain : sb.Brain
-        Not yet fitted.
+    checkpointer : Checkpointer or None
+        With its recoverables.
 
     Returns
     -------
-    list of str
-        The names that are left out; they are in a warning, too.
-
-    Raises
-    ------
-    UserError
-        If there is no optimizer, or none owns a target.
+    callable or None
+        Parameter -> whether it is in none of the recoverables; None if
+        nothing is saved, so that there is nothing to lose.
     """
-    optimizers = future_optimizers(brain)
-    if not optimizers:
-        raise UserError(
-            f"`opt_class` must be given to {type(brain).__name__} to prune "
-            "while it trains, got a Brain without optimizer."
-        )
-    owned = moved_by(optimizers)
-    targets = select_targets(brain.modules, pruner.include, pruner.exclude)
-    left_out = [t.name for t in targets if id(t.parameter) not in owned]
-    if len(left_out) == len(targets):
-        raise UserError(
-            f"An optimizer of {type(brain).__name__} must own at least one of "
-            f"the {len(targets)} parameters to prune, got none."
-        )
-    if left_out:
-        logger.warning(
-            "No optimizer trains %s: left dense.", _shortened(left_out)
-        )
-        every = [
-            name
-            for name, _ in brain.modules.named_parameters(
-                remove_duplicate=False
-            )
-        ]
-        pruner.exclude = [
-            *_excluded(pruner.exclude, every),
-            *(glob.escape(name) for name in left_out),
-        ]
-    return left_out
+    if checkpointer is None:
+        return None
+    saved = {
+        id(parameter)
+        for recoverable in checkpointer.recoverables.values()
+        if isinstance(recoverable, torch.nn.Module)
+        for parameter in recoverable.parameters()
+    }
+    return lambda parameter: id(parameter) not in saved
 
 
 def warn_of_frozen(modules: Mapping[str, torch.nn.Module]) -> None:
@@ -130,25 +97,3 @@ def warn_of_frozen(modules: Mapping[str, torch.nn.Module]) -> None:
             "later in the run.",
             ", ".join(frozen),
         )
-
-
-def _excluded(exclude: Iterable[str] | None, names: Iterable[str]) -> list[str]:
-    """The patterns in force, spelt out."""
-    from fnmatch import fnmatchcase
-
-    if exclude is not None:
-        return list(exclude)
-    listed = list(names)
-    # Of the defaults only those that match: others would be refused.
-    return [
-        pattern
-        for pattern in DEFAULT_EXCLUDE
-        if any(fnmatchcase(name, pattern) for name in listed)
-    ]
-
-
-def _shortened(names: list[str]) -> str:
-    """The first names, and how many more there are."""
-    shown = ", ".join(names[:5])
-    more = len(names) - 5
-    return f"{shown} and {more} more" if more > 0 else shown

@@ -26,7 +26,6 @@ from leanbrain.pruning.host.final_checkpoints import (
 )
 from leanbrain.pruning.host.opt_class import PrunedOptimizer
 from leanbrain.pruning.host.outcome import outcome_of
-from leanbrain.pruning.host.owned import leave_out_unowned, warn_of_frozen
 from leanbrain.pruning.host.request import PruningRequest
 from leanbrain.pruning.host.run_length import (
     Stages,
@@ -218,8 +217,6 @@ class StockPruning:
     def _attach(self, brain: sb.Brain, total_steps: int, inner: Any) -> None:
         _check_attachable(brain)
         pruner = self.request.build(total_steps)
-        leave_out_unowned(pruner, brain)
-        warn_of_frozen(brain.modules)
         self.pruner = pruner
         self._connect(pruner, brain, inner)
         self._announce(brain, pruner)

@@ -17,7 +17,6 @@ from leanbrain.pruning.host.final_checkpoints import (
     saved_total_steps,
 )
 from leanbrain.pruning.host.opt_class import PrunedOptimizer
-from leanbrain.pruning.host.owned import future_optimizers, leave_out_unowned
 from leanbrain.pruning.host.request import PruningRequest
 from leanbrain.pruning.host.run_length import optimizer_steps
 from leanbrain.pruning.host.stock import StockPruning
@@ -107,50 +106,26 @@ def test_runs_without_length(epochs, loader, sentence):
 # -- which targets ------------------------------------------------------------
 
 
-def test_rehearsal_leaves_the_brain_as_it_was(tmp_path):
-    made = brain(TwoOptimizers, checkpointer=Checkpointer(tmp_path))
-    before, known = dict(vars(made)), set(made.checkpointer.recoverables)
-    (found,) = future_optimizers(made)
-    assert isinstance(found, torch.optim.SGD)
-    assert vars(made) == before
-    assert set(made.checkpointer.recoverables) == known
-
-
 def test_targets_without_optimizer_are_named_and_left_out(tmp_path, caplog):
-    made = brain(TwoOptimizers, checkpointer=Checkpointer(tmp_path))
-    pruner = PruningRequest(METHODS / "one_shot.yaml").build(9)
-    assert leave_out_unowned(pruner, made) == ["b.weight"]
-    assert "No optimizer trains b.weight" in caplog.text
-    pruner.attach(made)
+    made = brain(TwoOptimizers)
+    made.checkpointer = Checkpointer(tmp_path, {"model": made.modules})
+    pruner = PruningRequest(METHODS / "one_shot.yaml").build(9).attach(made)
+    made.init_optimizers()
     assert [t.name for t in pruner.targets] == ["a.weight"]
+    assert pruner.left_out == {"b.weight": "in no optimizer"}
 
 
-def test_output_layers_stay_excluded(tmp_path):
-    made = brain(TwoOptimizers, checkpointer=Checkpointer(tmp_path))
-    made.modules["a"] = torch.nn.ModuleDict(
-        {"x": torch.nn.Linear(4, 4), "ctc_lin": torch.nn.Linear(4, 4)}
-    )
+@pytest.mark.parametrize("pruned", ["attach", "yaml"])
+def test_nothing_that_is_trained_is_left_to_prune(pruned):
     pruner = PruningRequest(METHODS / "one_shot.yaml").build(9)
-    leave_out_unowned(pruner, made)
-    pruner.attach(made)
-    assert [t.name for t in pruner.targets] == ["a.x.weight"]
-
-
-@pytest.mark.parametrize(
-    ("cls", "opt_class", "sentence"),
-    [
-        (Tiny, None, "`opt_class` must be given to Tiny"),
-        (
-            Tiny,
-            lambda _: SGD([torch.nn.Parameter(torch.ones(1))]),
-            "own at least one of the 2 parameters",
-        ),
-    ],
-)
-def test_brains_that_nothing_trains(cls, opt_class, sentence):
-    pruner = PruningRequest(METHODS / "one_shot.yaml").build(9)
-    with pytest.raises(UserError, match=sentence):
-        leave_out_unowned(pruner, brain(cls, opt_class))
+    stranger = [torch.nn.Parameter(torch.ones(1))]
+    made = brain(opt_class=lambda _: SGD(stranger))
+    if pruned == "attach":
+        pruner.attach(made)
+    else:
+        made.opt_class = PrunedOptimizer(made.opt_class, pruner, made.modules)
+    with pytest.raises(UserError, match="saved, got none of 2 .in no opt"):
+        made.init_optimizers()
 
 
 # -- which Brain --------------------------------------------------------------

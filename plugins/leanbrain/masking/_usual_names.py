@@ -1,0 +1,57 @@
+"""What recipes call the layers that stay dense unless asked for."""
+
+__all__ = ["DEFAULT_EXCLUDE", "DISCRIMINATOR", "LAST_OF"]
+
+_OUTPUT = "an output layer"
+_ADAPTER = "an adapter of a frozen layer"
+DISCRIMINATOR = "of a discriminator, which only training needs"
+
+# Pattern -> what is called so. Each row of an output layer decides on one
+# token, speaker, or frequency. An adapter is small already, and zeros in it
+# spare nothing of the layer that it corrects.
+DEFAULT_EXCLUDE = {
+    "*ctc_lin.*": _OUTPUT,
+    "*seq_lin.*": _OUTPUT,
+    "*output_lin.*": _OUTPUT,
+    "*transducer_lin.*": _OUTPUT,
+    "*output_mlp.*": _OUTPUT,
+    "*proj_ctc.*": _OUTPUT,
+    "*char_lin.*": _OUTPUT,
+    "*phn_lin.*": _OUTPUT,
+    # A bare layer only: what is called so can also be a network, whose hidden
+    # layers are worth pruning.
+    "*output.w.weight": _OUTPUT,
+    "*output_layer.w.weight": _OUTPUT,
+    "*classifier.weight": _OUTPUT,
+    "*classifier.w.weight": _OUTPUT,
+    "*classifier.out.w.weight": _OUTPUT,
+    # Language models and graphemes to phonemes.
+    "*.out.w.weight": _OUTPUT,
+    "out.w.weight": _OUTPUT,
+    "model.lin.w.weight": _OUTPUT,
+    # Spectra and waveforms; masked frames of BEST-RQ.
+    "linear.w.weight": _OUTPUT,
+    "model.linear.w.weight": _OUTPUT,
+    "*decoder.linear_projection.*": _OUTPUT,
+    "*conv_post.*": _OUTPUT,
+    "*conv_out.*": _OUTPUT,
+    "generator.linear2.weight": _OUTPUT,
+    "decoder.weight": _OUTPUT,
+    # Of wav2vec 2.0, what its loss compares.
+    "feat_proj.weight": _OUTPUT,
+    "target_quantiser.proj.weight": _OUTPUT,
+    # Generative adversarial networks.
+    "*discriminator*": DISCRIMINATOR,
+    "model_d.*": DISCRIMINATOR,
+    # LoRA and Houlsby's, as SpeechBrain and PEFT call them.
+    "*adapter_down_proj*": _ADAPTER,
+    "*adapter_up_proj*": _ADAPTER,
+    "*lora_[AB]*": _ADAPTER,
+}
+
+# Modules of several layers, the last of which is an output layer.
+LAST_OF = {
+    "*output_proj": _OUTPUT,
+    "*postnet.convolutions": _OUTPUT,
+    "*model_g.DecodeLayers": _OUTPUT,
+}
