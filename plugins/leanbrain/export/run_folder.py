@@ -175,4 +175,6 @@ def _best(
 
 def _is_number(value: Any) -> bool:
     """Whether a value of the meta data can be compared."""
-    return isinstance(value, Real) and isfinite(value)
+    if isinstance(value, bool) or not isinstance(value, Real):
+        return False
+    return isfinite(value)

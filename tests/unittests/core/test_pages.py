@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from leanbrain.__main__ import COMMANDS, _parser_of
+from leanbrain.__main__ import COMMANDS, _module_of, _parser_of
 from leanbrain.checks import UserError
 from leanbrain.commands import run
 from leanbrain.commands.settings import read_settings
@@ -45,13 +45,14 @@ def commands(text):
 def parse(words):
     """Parses as the command does; checks what it says of a method."""
     name = words[0]
-    parser = _parser_of(
-        name, importlib.import_module(f"leanbrain.commands.{name}")
-    )
+    parser = _parser_of(name, _module_of(name))
     options, rest = parser.parse_known_args(words[1:])
     if name == "hparams":
         assert not rest and all(find_yaml("pruning", x) for x in options.names)
         return None, {}, []
+    if name == "export-pathways":
+        assert not rest
+        return None, {}, options.pathways
     if name != "run":
         assert OVERRIDES.fullmatch(" ".join(rest)) or not rest, rest
         settings = read_settings(options.set or [])
@@ -109,7 +110,7 @@ def test_commands_parse(page):
     for words in found:
         method, settings, pathways = parse(words)
         if method is None:
-            assert words[0] in ("hparams", "inspect")
+            assert words[0] in ("export-pathways", "hparams", "inspect")
             continue
         pruner = load_method(
             method,
@@ -124,7 +125,8 @@ def test_commands_are_those_that_exist():
     named = {
         words[0] for p in [README, *PAGES] for words in commands(p.read_text())
     }
-    assert named == {"hparams", "inspect", "run"} <= set(COMMANDS)
+    own = {"export-pathways", "hparams", "inspect", "run"}
+    assert named == own <= set(COMMANDS)
 
 
 def test_a_wrong_setting_would_be_seen():
