@@ -23,6 +23,12 @@ _OLDEST_MINOR, _NEWEST_MINOR = (2, 7), (2, 11)
 # 2.11.1 asks for torch 2.11, but uses a symbol that torch 2.11.0 lacks.
 _NEWEST_TORCHAUDIO = (2, 11, 0)
 _SAME_BUILD = "must be of the same build"
+# As the loader of libraries and torchaudio itself say it.
+_OTHER_BUILD = re.compile(
+    r"lib(torch|c10|cu|nv)[\w.-]*\.(so|dll|dylib)|undefined symbol|"
+    r"symbol not found|procedure could not be found|CUDA version",
+    re.I,
+)
 
 
 class HostError(ImportError):
@@ -82,7 +88,9 @@ def import_speechbrain() -> ModuleType:
         # Some other package is missing, and the message names it.
         raise
     except (ImportError, OSError, RuntimeError) as error:
-        detail = (str(error).strip() or type(error).__name__).splitlines()[0]
+        if _OTHER_BUILD.search(str(error)) is None:
+            raise  # something else, which the message names
+        detail = str(error).strip().splitlines()[0]
         raise HostError(
             _sentence(
                 _SAME_BUILD,

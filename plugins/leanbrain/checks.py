@@ -17,6 +17,7 @@ __all__ = [
     "check_fraction",
     "check_int",
     "check_known",
+    "check_names",
     "check_positive",
     "nearest",
 ]
@@ -228,10 +229,61 @@ def check_known(name: str, value: Any, known: Iterable[str]) -> str:
     names = list(known)
     if isinstance(value, str) and value in names:
         return value
-    close = nearest(value, names) if isinstance(value, str) else []
+    texts = [x for x in names if isinstance(x, str)]
+    close = nearest(value, texts) if isinstance(value, str) else []
     hint = f" (nearest: {', '.join(close)})" if close else ""
-    listed = ", ".join(names) if names else "an empty list"
-    raise UserError(f"`{name}` must be one of {listed}; got {value!r}{hint}.")
+    listed = ", ".join(map(_shown, names)) if names else "an empty list"
+    alike = not isinstance(value, str) and str(value) in texts
+    got = _shown(value) if alike else repr(value)
+    raise UserError(f"`{name}` must be one of {listed}; got {got}{hint}.")
+
+
+def check_names(name: str, values: Any) -> tuple[str, ...]:
+    """Checks a list of different names, such as languages.
+
+    Arguments
+    ---------
+    name : str
+        The setting as the user knows it.
+    values : Any
+        What the user gave.
+
+    Returns
+    -------
+    tuple
+        The names.
+
+    Raises
+    ------
+    UserError
+        If it is no list, is empty, or holds anything but different texts: in
+        YAML 1 is a number, and no may be False.
+
+    Example
+    -------
+    >>> check_names("languages", ["en", "fr"])
+    ('en', 'fr')
+    >>> check_names("languages", [1, 2])
+    Traceback (most recent call last):
+    ...
+    leanbrain.checks.UserError: `languages` must be a list of names, got 1 \
+(type int; as a name it takes quotes in YAML).
+    """
+    rule = "be a list of names"
+    if isinstance(values, str | bytes) or not isinstance(values, Iterable):
+        raise _broken(name, rule, values)
+    names = tuple(values)
+    for value in names:
+        if not isinstance(value, str):
+            raise UserError(f"`{name}` must {rule}, got {_shown(value)}.")
+        if not value.strip():
+            raise UserError(f"`{name}` must {rule}, got {value!r}.")
+    if not names:
+        raise UserError(f"`{name}` must name at least one, got none.")
+    if len(set(names)) < len(names):
+        twice = next(x for x in names if names.count(x) > 1)
+        raise UserError(f"`{name}` must name each one once, got {twice} twice.")
+    return names
 
 
 def nearest(name: str, known: Iterable[str], n: int = 3) -> list[str]:
@@ -257,6 +309,14 @@ def nearest(name: str, known: Iterable[str], n: int = 3) -> list[str]:
     ['model.RNN.weight']
     """
     return difflib.get_close_matches(name, list(known), n=n, cutoff=0.4)
+
+
+def _shown(value: Any) -> str:
+    """A name as it is; what is none, with what it is taken for."""
+    if isinstance(value, str):
+        return value
+    kind = type(value).__name__
+    return f"{value!r} (type {kind}; as a name it takes quotes in YAML)"
 
 
 def _as_float(name: str, rule: str, value: Any) -> float:

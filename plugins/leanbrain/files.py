@@ -8,9 +8,11 @@ path.
 import json
 import os
 import pickle
+import tempfile
 import zipfile
 import zlib
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from leanbrain._atomic import atomic_path
@@ -20,6 +22,7 @@ from leanbrain.checks import UserError
 __all__ = [
     "atomic_path",
     "load_tensors",
+    "make_folder",
     "read_json",
     "read_tensors",
     "read_text",
@@ -30,7 +33,7 @@ __all__ = [
 ]
 
 
-def read_text(path: str | os.PathLike[str]) -> str:
+def read_text(path: str | os.PathLike[str], what: str = "file") -> str:
     """Reads a text file.
 
     Arguments
@@ -38,6 +41,8 @@ def read_text(path: str | os.PathLike[str]) -> str:
     path : path
         The file, UTF-8; a byte order mark, as spreadsheets write it, is left
         out.
+    what : str
+        What the user knows it as, such as "recipe".
 
     Returns
     -------
@@ -48,12 +53,20 @@ def read_text(path: str | os.PathLike[str]) -> str:
     ------
     UserError
         If the file is missing, unreadable or not UTF-8.
+
+    Example
+    -------
+    >>> read_text("missing.yaml", "recipe")
+    Traceback (most recent call last):
+    ...
+    leanbrain.checks.UserError: The recipe missing.yaml does not exist.
     """
+    content = _read_bytes(path, what=what)
     try:
-        return _read_bytes(path).decode("utf-8-sig")
+        return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise UserError(
-            f"The file {path} must be UTF-8 text, got: {error}."
+            f"The {what} {path} must be UTF-8 text, got: {error}."
         ) from error
 
 
@@ -74,6 +87,37 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
     """
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def make_folder(path: str | os.PathLike[str]) -> Path:
+    """Makes a folder, and makes sure that files can be written to it.
+
+    Arguments
+    ---------
+    path : path
+        The folder, there or not.
+
+    Returns
+    -------
+    Path
+        The folder.
+
+    Raises
+    ------
+    UserError
+        If it cannot be made or takes no files.
+    """
+    folder = Path(path)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise UserError(
+            f"The folder {folder} must be one that can be written, got "
+            f"{error.strerror or error}."
+        ) from error
+    return folder
 
 
 def write_json(path: str | os.PathLike[str], obj: Any) -> None:
@@ -269,7 +313,11 @@ def read_tensors(path: str | os.PathLike[str]) -> Any:
 
     _read_bytes(path, 1)
     if not _is_intact(path):
-        raise _unreadable(path)
+        size = os.path.getsize(path)
+        raise UserError(
+            f"The file {path} ({size} bytes) is truncated, damaged or was not "
+            "written by torch.save."
+        )
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
@@ -278,7 +326,12 @@ def read_tensors(path: str | os.PathLike[str]) -> Any:
             "containers; it was not loaded, as it could run code."
         ) from error
     except (RuntimeError, EOFError, OSError, KeyError, ValueError) as error:
-        raise _unreadable(path) from error
+        # Whole as it is: of another kind, or no memory is left, ...
+        reason = " ".join(str(error).split())[:150].rstrip(".")
+        raise UserError(
+            f"The file {path} cannot be loaded by torch "
+            f"({type(error).__name__}: {reason})."
+        ) from error
 
 
 def _is_intact(path: str | os.PathLike[str]) -> bool:
@@ -300,23 +353,16 @@ def _is_intact(path: str | os.PathLike[str]) -> bool:
         return False
 
 
-def _unreadable(path: str | os.PathLike[str]) -> UserError:
-    """Builds the sentence on a file that torch cannot read."""
-    size = os.path.getsize(path)
-    return UserError(
-        f"The file {path} ({size} bytes) is truncated, damaged or was not "
-        "written by torch.save."
-    )
-
-
-def _read_bytes(path: str | os.PathLike[str], count: int = -1) -> bytes:
+def _read_bytes(
+    path: str | os.PathLike[str], count: int = -1, what: str = "file"
+) -> bytes:
     """Reads a file, or its first `count` bytes; says what hinders it."""
     try:
         with open(path, "rb") as file:
             return file.read(count)
     except FileNotFoundError as error:
-        raise UserError(f"The file {path} does not exist.") from error
+        raise UserError(f"The {what} {path} does not exist.") from error
     except OSError as error:
         raise UserError(
-            f"The file {path} cannot be read ({error.strerror})."
+            f"The {what} {path} cannot be read ({error.strerror or error})."
         ) from error

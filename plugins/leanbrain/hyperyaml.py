@@ -11,13 +11,17 @@ recipe's script loads after us must not depend on what we have loaded.
 from __future__ import annotations
 
 import io
+import json
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TextIO
 
 __all__ = [
     "as_first_load",
+    "as_override",
+    "fill_places",
     "load_yaml",
     "read_tagged",
     "resolved_text",
@@ -25,6 +29,8 @@ __all__ = [
 ]
 
 _TUPLE = "!tuple"
+_EQUALS = r"\u003d"
+_IN_JSON = re.compile(r'--\w+=["\[{]')
 
 
 @contextmanager
@@ -174,6 +180,69 @@ def write_tagged(tree: Any, file: str | os.PathLike[str]) -> io.StringIO:
     stream.seek(0)
     stream.name = os.fspath(file)  # type: ignore[attr-defined]
     return stream
+
+
+def as_override(key: str, value: Any) -> str:
+    """Writes a setting as a word of a recipe's command line.
+
+    SpeechBrain joins such words to YAML: a `#`, a colon or a language called
+    `no` would be read as something else. JSON is YAML with all in quotes; an
+    equals sign, at which words are cut, is written by its number.
+
+    Arguments
+    ---------
+    key : str
+        The key of the recipe's YAML.
+    value : Any
+        Plain containers, texts, paths and numbers.
+
+    Returns
+    -------
+    str
+        `--key=value`.
+
+    Example
+    -------
+    >>> as_override("data_folder", "/data/a #1")
+    '--data_folder="/data/a #1"'
+    >>> as_override("languages", ["1", "no"])
+    '--languages=["1", "no"]'
+    """
+    text = json.dumps(
+        value, ensure_ascii=False, allow_nan=False, default=os.fspath
+    )
+    return f"--{key}={text.replace('=', _EQUALS)}"
+
+
+def fill_places(word: str, places: Mapping[str, str]) -> str:
+    """Puts into a word what the names in braces stand for.
+
+    Arguments
+    ---------
+    word : str
+        Of a command line; other braces stay.
+    places : mapping
+        Name -> what it stands for on this machine. In a word of `as_override`
+        it becomes a part of the text in quotes.
+
+    Returns
+    -------
+    str
+
+    Example
+    -------
+    >>> fill_places("{recipe}/train.py", {"recipe": "/a"})
+    '/a/train.py'
+    >>> fill_places(as_override("f", "{data}"), {"data": '/"=#'})
+    '--f="/\\\\"\\\\u003d#"'
+    """
+    quoted = _IN_JSON.match(word)
+    for name, place in places.items():
+        if quoted:
+            text = json.dumps(place, ensure_ascii=False)[1:-1]
+            place = text.replace("=", _EQUALS)
+        word = word.replace(f"{{{name}}}", place)
+    return word
 
 
 def _forget_tuples() -> None:

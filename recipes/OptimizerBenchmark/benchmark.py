@@ -21,7 +21,7 @@ from leanbrain._host import user_errors
 from leanbrain.checks import UserError, check_int
 from leanbrain.experiments.backends import LocalPool
 from leanbrain.experiments.trials import STATUSES
-from leanbrain.files import write_text
+from leanbrain.files import make_folder, write_text
 from leanbrain.optbench.protocol.targets import read_targets, write_targets
 from leanbrain.optbench.report.writing import write_report
 from leanbrain.optbench.suite.debugging import debug_suite
@@ -111,7 +111,7 @@ def make_stages(options):
         backend = LocalPool(workers, threads=file.suite.threads)
     stages = Stages(
         suite=debug_suite(file.suite) if options.debug else file.suite,
-        root=Path(options.results_folder or default).resolve(),
+        root=make_folder(Path(options.results_folder or default).resolve()),
         backend=backend,
         show=lambda line: print(line, flush=True),
         retry=tuple(options.retry),
@@ -155,7 +155,6 @@ def main(arguments):
             if targets is None
             else read_targets(targets)
         )
-        stages.root.mkdir(parents=True, exist_ok=True)
         rules = file.rules_file.read_text(encoding="utf-8")
         write_text(stages.root / "rules.yaml", rules)
         say_ends(run_benchmark(stages, known))

@@ -14,7 +14,7 @@ import argparse
 from pathlib import Path
 
 from leanbrain.checks import UserError
-from leanbrain.files import write_text
+from leanbrain.files import read_text, write_text
 
 __all__ = ["add_arguments", "main"]
 
@@ -62,12 +62,7 @@ def main(options: argparse.Namespace) -> int:
         If a file is missing or wrong, or the recipe has no such optimizer.
     """
     overrides = dict(_pair(text) for text in options.settings)
-    try:
-        text = options.recipe.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(
-            f"The file {options.recipe} cannot be read ({error})."
-        ) from error
+    text = read_text(options.recipe, "recipe").replace("\r\n", "\n")
 
     from leanbrain.optbench.optimizers.specs import load_optimizer
     from leanbrain.optbench.swap.swapping import swap_optimizer

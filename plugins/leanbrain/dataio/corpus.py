@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import torch
 
-from leanbrain.checks import UserError, check_int, check_known
+from leanbrain.checks import check_int, check_known, check_names
 from leanbrain.dataio.grammars import GRAMMARS, draw_index, draw_sentences
 from leanbrain.dataio.manifests import SPLITS
 from leanbrain.dataio.rendering import Utterance, seed_of
@@ -94,14 +94,9 @@ def checked_languages(languages: Sequence[str]) -> tuple[str, ...]:
     UserError
         If there is none, or one that is not known.
     """
-    if isinstance(languages, str) or not languages:
-        raise UserError(
-            "`languages` must be a list of at least one name, "
-            f"got {languages!r}."
-        )
-    for language in languages:
+    for language in check_names("languages", languages):
         check_known("languages", language, GRAMMARS)
-    return tuple(sorted(set(languages)))
+    return tuple(sorted(languages))
 
 
 def plan(settings: Settings) -> list[Utterance]:

@@ -172,7 +172,8 @@ def _short_path(path: str) -> str:
     except OSError as error:
         raise UserError(
             f"the path of espeak-ng's data must be at most {LONGEST_PATH} "
-            f"bytes long, got {path}."
+            f"bytes long, or have a link in {folder.name}, got {path} and "
+            f"{error.strerror or error}."
         ) from error
     # Removed at exit, not before: the folder object must outlive this call.
     _FOLDERS.append(folder)

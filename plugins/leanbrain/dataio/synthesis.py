@@ -14,6 +14,7 @@ import logging
 import os
 import warnings
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -170,8 +171,10 @@ def _write(path: Path, said: Utterance) -> int:
         )
         os.replace(aside, path)
     except (OSError, soundfile.SoundFileError) as error:
-        aside.unlink(missing_ok=True)
-        raise UserError(
-            f"The file {path} cannot be written ({error})."
-        ) from error
+        with suppress(OSError):  # its folder may not be there
+            aside.unlink()
+        said = getattr(error, "strerror", None) or error
+        raise UserError(f"The file {path} cannot be written ({said}).") from (
+            error
+        )
     return len(samples)

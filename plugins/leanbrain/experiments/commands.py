@@ -21,6 +21,7 @@ from typing import Any
 from leanbrain.checks import UserError
 from leanbrain.experiments.processes import die_with_parent, end_tree
 from leanbrain.files import read_json
+from leanbrain.hyperyaml import fill_places
 
 __all__ = ["run", "run_command"]
 
@@ -70,7 +71,7 @@ def run(
     ):
         raise UserError(f"`command` must be a list of text, got {words!r}.")
     places = {"folder": str(folder), **(places or {})}
-    command = [_fill(word, places) for word in [*words, *arguments]]
+    command = [fill_places(word, places) for word in [*words, *arguments]]
     if command[0] == "python":
         command[0] = sys.executable
     return run_command(command, folder, environment)
@@ -133,13 +134,6 @@ def run_command(
             f"{_last_words(log)}"
         )
     return read_json(folder / "result.json")
-
-
-def _fill(word: str, places: Mapping[str, str]) -> str:
-    """Puts in what the names in braces stand for; other braces stay."""
-    for name, place in places.items():
-        word = word.replace(f"{{{name}}}", place)
-    return word
 
 
 def _last_words(log: Path) -> str:

@@ -17,6 +17,7 @@ from typing import Any
 from filelock import FileLock
 
 from leanbrain.checks import UserError
+from leanbrain.experiments.locks import held
 from leanbrain.experiments.trials import STATUSES, canonical, hash_text, plain
 from leanbrain.files import atomic_path, write_json
 
@@ -156,16 +157,15 @@ class Ledger:
     @contextmanager
     def _writing(self) -> Iterator[None]:
         """Keeps others away; says which file a full disk leaves as it was."""
-        try:
-            self.root.mkdir(parents=True, exist_ok=True)
-            with self._lock:
+        with held(self._lock):
+            try:
                 yield
-        except OSError as error:
-            raise UserError(
-                f"The file {self.path} cannot be written "
-                f"({error.strerror or error}); what was there before is "
-                "untouched."
-            ) from error
+            except OSError as error:
+                raise UserError(
+                    f"The file {self.path} cannot be written "
+                    f"({error.strerror or error}); what was there before is "
+                    "untouched."
+                ) from error
 
     def read(self) -> list[Row]:
         """Reads the newest row of every trial.
@@ -211,8 +211,7 @@ class Ledger:
         UserError
             If the disk does not take it; the ledger is then as it was.
         """
-        self.root.mkdir(parents=True, exist_ok=True)
-        with self._lock:
+        with held(self._lock):
             lines = _lines(self.path)
             bad = [line for line in lines if check_row(line) is None]
             good = [line for line in lines if check_row(line) is not None]

@@ -10,7 +10,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -20,6 +20,7 @@ from filelock import FileLock, Timeout
 from leanbrain.checks import UserError
 from leanbrain.experiments.facts import facts
 from leanbrain.experiments.ledger import Ledger
+from leanbrain.experiments.locks import held
 from leanbrain.experiments.plans import Plan
 from leanbrain.experiments.processes import adopt_orphans
 from leanbrain.experiments.supervision import Died, Runner
@@ -216,23 +217,15 @@ def main(arguments: list[str] | None = None) -> int:
 @contextmanager
 def _claim(root: Path, trial: Trial) -> Iterator[bool]:
     """Holds the lock of a trial, unless somebody else does."""
-    folder = root / "claims"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / f"{trial.digest}.lock", timeout=0)
-        lock.acquire()
-    except Timeout:
-        yield False
-        return
-    except OSError as error:
-        raise UserError(
-            f"The folder {folder} cannot be written "
-            f"({error.strerror or error})."
-        ) from error
-    try:
-        yield True
-    finally:
-        lock.release()
+    lock = FileLock(root / "claims" / f"{trial.digest}.lock", timeout=0)
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(held(lock))
+        except Timeout:
+            mine = False
+        else:
+            mine = True
+        yield mine
 
 
 def _count(folder: Path, change: int) -> int:

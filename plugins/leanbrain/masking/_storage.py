@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import torch
 
-from leanbrain.checks import UserError, check_known
+from leanbrain.checks import UserError, check_known, check_names
 from leanbrain.files import load_tensors, save_tensors
 from leanbrain.masking._maskstate import (
     FORMAT,
@@ -61,7 +61,7 @@ class MaskStorage:
         pathways: Sequence[str],
         device: torch.device | str = "cpu",
     ) -> None:
-        self.pathways = _check_pathways(pathways)
+        self.pathways = check_names("pathways", pathways)
         self.shapes = {n: torch.Size(s) for n, s in shapes.items()}
         if not self.shapes:
             raise UserError(
@@ -256,17 +256,3 @@ class MaskStorage:
             return list(self.shapes)
         chosen = [names] if isinstance(names, str) else list(names)
         return [check_known("name", name, self.shapes) for name in chosen]
-
-
-def _check_pathways(pathways: Sequence[str]) -> tuple[str, ...]:
-    """Refuses what cannot name pathways."""
-    rule = "`pathways` must be a list of different names"
-    if isinstance(pathways, str):
-        raise UserError(f"{rule}, got the string {pathways!r}.")
-    names = tuple(pathways)
-    if not names or len(set(names)) < len(names):
-        raise UserError(f"{rule}, got {list(names)}.")
-    for name in names:
-        if not isinstance(name, str) or not name:
-            raise UserError(f"{rule}, got {name!r} among them.")
-    return names

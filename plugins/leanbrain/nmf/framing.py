@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from leanbrain.checks import UserError, check_int, check_positive
-from leanbrain.nmf.inputs import valid_frames
+from leanbrain.nmf.inputs import check_dense, valid_frames
 
 __all__ = ["Framing", "check_wavs", "leading"]
 
@@ -161,6 +161,7 @@ def check_wavs(wavs: Tensor, lengths: Tensor | None) -> tuple[Tensor, Tensor]:
             tuple(wavs.shape) if torch.is_tensor(wavs) else type(wavs).__name__
         )
         raise UserError(f"`wavs` must be a tensor [B, time], got {got}.")
+    check_dense("wavs", wavs)
     if not wavs.is_floating_point():
         raise UserError(f"`wavs` must be of a floating type, got {wavs.dtype}.")
     if wavs.dtype in (torch.float16, torch.bfloat16):

@@ -13,6 +13,7 @@ from leanbrain.checks import UserError
 __all__ = [
     "Frames",
     "check_atoms",
+    "check_dense",
     "check_factor",
     "check_penalty",
     "pack",
@@ -94,6 +95,7 @@ def pack(V: Tensor, lengths: Tensor | None = None) -> Frames:
         raise UserError(
             f"`V` must be a tensor [F, T] or a batch [B, T, F], got {got}."
         )
+    check_dense("V", V)
     if not V.is_floating_point():
         raise UserError(f"`V` must be of a floating type, got {V.dtype}.")
     if V.dtype in (torch.float16, torch.bfloat16):
@@ -182,6 +184,28 @@ def _check_values(rows: Tensor) -> None:
         )
 
 
+def check_dense(name: str, tensor: Tensor) -> None:
+    """Refuses sparse tensors, of which too few operations know.
+
+    Arguments
+    ---------
+    name : str
+        The argument's name.
+    tensor : Tensor
+        What was given.
+
+    Raises
+    ------
+    UserError
+        If it is sparse or nested.
+    """
+    if tensor.layout != torch.strided:
+        raise UserError(
+            f"`{name}` must be a dense tensor (`to_dense()` makes one), got "
+            f"one of layout {str(tensor.layout).removeprefix('torch.')}."
+        )
+
+
 def check_factor(name: str, factor: Tensor, shape: tuple[int, ...]) -> Tensor:
     """Checks W, H or a start for them.
 
@@ -215,6 +239,7 @@ def check_factor(name: str, factor: Tensor, shape: tuple[int, ...]) -> Tensor:
         raise UserError(
             f"`{name}` must be a tensor of shape [{wanted}], got {got}."
         )
+    check_dense(name, factor)
     factor = factor.detach()
     if factor.numel() and not bool(
         (torch.isfinite(factor) & (factor >= 0)).all()

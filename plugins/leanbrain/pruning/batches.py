@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from leanbrain.checks import UserError
+from leanbrain.checks import UserError, check_names
 from leanbrain.masking.brains import languages_of
 
 __all__ = ["check_pathways", "language_of", "only_pathway"]
@@ -47,19 +47,8 @@ def language_of(batch: Any, key: str = "lang") -> str:
 
 
 def check_pathways(pathways: Sequence[str]) -> tuple[str, ...]:
-    """Names of pathways: at least one, each once, not reserved."""
-    if isinstance(pathways, str) or not all(
-        isinstance(name, str) and name for name in pathways
-    ):
-        raise UserError(
-            f"`pathways` must be a list of names, got {pathways!r}."
-        )
-    if not pathways or len(set(pathways)) != len(pathways):
-        raise UserError(
-            "`pathways` must name each pathway once and at least one, got "
-            f"{list(pathways)}."
-        )
-    return tuple(pathways)
+    """Names of pathways: at least one, each once."""
+    return check_names("pathways", pathways)
 
 
 def only_pathway(pathways: Sequence[str]) -> list[str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from leanbrain.checks import UserError, check_known
+from leanbrain.files import read_text
 from leanbrain.hyperyaml import load_yaml, read_tagged, write_tagged
 from leanbrain.shipped import find_yaml
 
@@ -141,13 +142,9 @@ def _read(file: Path) -> Any:
     """Reads a method's file with its tags, nothing of it built yet."""
     from ruamel.yaml.error import YAMLError
 
+    text = read_text(file, "method")
     try:
-        tree = read_tagged(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(
-            f"The method {file} must be a readable file, got "
-            f"{error.strerror or error}."
-        ) from error
+        tree = read_tagged(text)
     except YAMLError as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(

@@ -52,3 +52,10 @@ def load_recipe(
             if sentence is None:
                 raise
             raise UserError(sentence) from error
+        except OSError as error:
+            if error.filename is None:
+                raise
+            raise UserError(
+                f"The recipe {os.fspath(file)} cannot be loaded, as "
+                f"{error.filename} was refused ({error.strerror})."
+            ) from error

@@ -11,7 +11,7 @@ from typing import Any
 from leanbrain.recipes.isolation import NoNetwork
 from leanbrain.recipes.tree import needed
 
-__all__ = ["NOT_GIVEN", "looks_like_path", "why_not"]
+__all__ = ["NOT_GIVEN", "looks_like_path", "missing_package", "why_not"]
 
 # What stands in for a path that was not given: key + this.
 NOT_GIVEN = "_is_not_given"
@@ -75,16 +75,39 @@ def why_not(error: BaseException, tree: Any, key: str) -> str:
         return f"needs a value for `{dummy[1]}` (--{dummy[1]}=..)"
     if offline:
         return f"needs a download: {', '.join(sources) or 'source unknown'}"
+    if package := missing_package(error):
+        return f"needs the package {package}"
     for cause in chain:
-        if isinstance(cause, ModuleNotFoundError) and cause.name:
-            return f"needs the package {cause.name}"
         if isinstance(cause, FileNotFoundError) and cause.filename:
             return f"needs the file {cause.filename}"
-        package = _NO_SUCH.search(str(cause))
-        if package and find_spec(package[1]) is None:
-            return f"needs the package {package[1]}"
     text = f"{type(error).__name__}: {' '.join(str(error).split())}"
     return text[:_LONGEST].rstrip(". ")
+
+
+def missing_package(error: BaseException) -> str | None:
+    """Names the package that is not installed, if that is what is wrong.
+
+    Arguments
+    ---------
+    error : BaseException
+        What came of loading something.
+
+    Returns
+    -------
+    str or None
+
+    Example
+    -------
+    >>> missing_package(ImportError("There is no such class as k3.Graph"))
+    >>> missing_package(ImportError("There is no such class as k3.Graph.x."))
+    """
+    for cause in _chain(error):
+        if isinstance(cause, ModuleNotFoundError) and cause.name:
+            return cause.name
+        named = _NO_SUCH.search(str(cause))
+        if named and find_spec(named[1]) is None:
+            return named[1]
+    return None
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from leanbrain.checks import UserError, nearest
+from leanbrain.files import read_text
 from leanbrain.hyperyaml import read_tagged
 
 __all__ = [
@@ -44,13 +44,9 @@ def read_tree(file: StrPath) -> Any:
     """
     from ruamel.yaml.error import YAMLError
 
+    text = read_text(file, "recipe")
     try:
-        tree = read_tagged(Path(file).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise UserError(
-            f"The recipe {file} must be a readable file, got {reason}."
-        ) from error
+        tree = read_tagged(text)
     except YAMLError as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(

@@ -23,6 +23,7 @@ from leanbrain.dataio.manifests import (
 )
 from leanbrain.dataio.preparation import check_splits
 from leanbrain.dataio.rendering import seed_of
+from leanbrain.experiments.locks import held
 from leanbrain.files import load_tensors, save_tensors
 
 logger = logging.getLogger(__name__)
@@ -107,9 +108,8 @@ def load_words(data_folder, cache_folder, settings=None):
     """
     settings = settings or FeatureSettings()
     cache = Path(cache_folder)
-    cache.mkdir(parents=True, exist_ok=True)
     # One process works, the others wait for its files.
-    with FileLock(cache / "digits.lock"):
+    with held(FileLock(cache / "digits.lock")):
         folder = Path(data_folder or synthesise_digits(cache, SYNTHETIC))
         root = find_data_root(folder / f"{USED[0]}.csv")
         checked = check_splits(

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from leanbrain._host import import_speechbrain, user_errors
 from leanbrain.checks import check_int
-from leanbrain.files import write_json
+from leanbrain.files import make_folder, write_json
 from leanbrain.optbench.trials.single import (
     add_options,
     common_config,
@@ -103,12 +103,11 @@ def main(arguments):
     chosen = parse(arguments)
     config = plan(chosen)
     name = f"{Path(chosen.workload).stem}_{chosen.variant or 'base'}"
-    folder = Path(
+    folder = make_folder(
         chosen.output_folder
         or f"results/OptimizerBenchmark/{name}/{config['optimizer']}/"
         f"{chosen.seed}"
     )
-    folder.mkdir(parents=True, exist_ok=True)
     import_speechbrain()
     from leanbrain.optbench.trials.trial import run
 

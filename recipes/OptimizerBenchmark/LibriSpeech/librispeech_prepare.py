@@ -183,7 +183,8 @@ def _read_chapter(transcript: Path) -> list[Row]:
 def _read_transcript(path: Path) -> dict[str, str]:
     """Utterance -> words, from lines such as `84-121123-0000 GO ON`."""
     said: dict[str, str] = {}
-    for line in read_text(path).replace("\r\n", "\n").split("\n"):
+    text = read_text(path, "transcript").replace("\r\n", "\n")
+    for line in text.split("\n"):
         name, _, words = line.strip().partition(" ")
         if line.strip() and not words.strip():
             raise UserError(

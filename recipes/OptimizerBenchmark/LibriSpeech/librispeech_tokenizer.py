@@ -51,6 +51,8 @@ def train_tokenizer(
         )
     except RuntimeError as error:
         reason = str(error).rpartition("] ")[2].strip().rstrip(".")
+        if "ocab" not in reason:
+            raise
         raise UserError(
             f"`vocabulary` must suit the training text, got {vocabulary} "
             f"(sentencepiece says: {reason})."
@@ -82,12 +84,17 @@ def load_tokenizer(
         If the file is no model or has another number of pieces.
     """
     try:
-        tokenizer = sentencepiece.SentencePieceProcessor(
-            model_proto=Path(path).read_bytes()
-        )
-    except (OSError, RuntimeError) as error:
+        content = Path(path).read_bytes()
+    except OSError as error:
         raise UserError(
-            f"{path} must be a model of sentencepiece: delete it."
+            f"{path} cannot be read ({error.strerror or error})."
+        ) from error
+    try:
+        tokenizer = sentencepiece.SentencePieceProcessor(model_proto=content)
+    except RuntimeError as error:
+        raise UserError(
+            f"{path} must be a model of sentencepiece: delete it "
+            f"(sentencepiece says: {' '.join(str(error).split())})."
         ) from error
     if tokenizer.get_piece_size() != vocabulary:
         raise UserError(

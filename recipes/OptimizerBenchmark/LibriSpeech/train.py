@@ -25,7 +25,7 @@ from pathlib import Path
 
 from leanbrain._host import import_speechbrain, user_errors
 from leanbrain.checks import check_int
-from leanbrain.files import write_json
+from leanbrain.files import make_folder, write_json
 from leanbrain.optbench.trials.single import (
     add_options,
     common_config,
@@ -97,7 +97,7 @@ def main(arguments):
     chosen = parse(arguments)
     config, test_target = plan(chosen)
     name = f"{Path(chosen.workload).stem}_{chosen.variant or 'base'}"
-    folder = Path(
+    folder = make_folder(
         chosen.output_folder
         or f"results/LibriSpeech/{name}/{config['optimizer']}/{chosen.seed}"
     )

@@ -23,7 +23,8 @@ from leanbrain._host import user_errors
 from leanbrain.checks import check_fraction, check_known
 from leanbrain.dataio.digits import synthesise_digits
 from leanbrain.digests import yaml_digest
-from leanbrain.files import read_json
+from leanbrain.files import make_folder, read_json
+from leanbrain.hyperyaml import as_override
 
 FOLDER = Path(__file__).resolve().parent
 
@@ -121,7 +122,7 @@ def train(name, settings, folder, rest):
     command = [sys.executable, str(FOLDER / "train.py")]
     command += [str(FOLDER / "hparams" / f"{name}.yaml")]
     for key, value in {**settings, "output_folder": str(folder)}.items():
-        command.append(f"--{key}={value}")
+        command.append(as_override(key, value))
     status = subprocess.run([*command, *rest]).returncode
     if status:
         raise SystemExit(status)
@@ -135,7 +136,7 @@ def seconds_of(folder):
 def main(arguments):
     """Synthesises if needed, trains what is missing, writes CSV and PNG."""
     options, rest = parse(arguments)
-    results = Path(options.results_folder).resolve()
+    results = make_folder(Path(options.results_folder).resolve())
     started = time.monotonic()
     data = options.data_folder or synthesise_digits(results / "speech")
     runs = plan(options, rest, data)

@@ -17,7 +17,6 @@ whatever part of it a command asks for.
 import argparse
 import sys
 from dataclasses import replace
-from pathlib import Path
 
 from readme_tables import csv_text
 from sparse_rows import flat_row, read_rows
@@ -30,7 +29,7 @@ from leanbrain.dataio.digits import synthesise_digits
 from leanbrain.experiments.backends import LocalPool
 from leanbrain.experiments.ledger import Ledger
 from leanbrain.experiments.trials import STATUSES
-from leanbrain.files import write_text
+from leanbrain.files import make_folder, write_text
 from leanbrain.pruning.comparison.stages import describe, run_plan
 
 
@@ -68,7 +67,7 @@ def make_planner(options):
     options.seeds = options.seeds or suite.seeds
     options.equal = options.equal or suite.equal
     check_seeds(options.seeds)
-    root = Path(options.results_folder)
+    root = make_folder(options.results_folder)
     before = read_rows(root / f"{suite.name}.csv")
     seeds = [*options.seeds, *(int(row["seed"]) for row in before)]
     equal = [*options.equal, *(row["equal"] for row in before)]

@@ -1,7 +1,6 @@
 """From a suite to its trials, each as long as its FLOPs allow, and to rows."""
 
 import functools
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from leanbrain.dataio.digest import data_digest
 from leanbrain.dataio.manifests import SPLITS
 from leanbrain.digests.yaml_files import yaml_digest
 from leanbrain.experiments.trials import Trial
-from leanbrain.hyperyaml import load_yaml
+from leanbrain.hyperyaml import as_override, load_yaml
 from leanbrain.pruning.comparison.cells import ALL, Cell, Run
 from leanbrain.pruning.flops.meter import CostMeter
 from leanbrain.shipped import find_yaml
@@ -203,7 +202,7 @@ class Planner:
             **suite.overrides,
             **options,
         }
-        words = [f"--{k}={json.dumps(v)}" for k, v in options.items()]
+        words = [as_override(k, v) for k, v in options.items()]
         config = {
             "arguments": [f"{{recipe}}/{entry}", *words],
             "data": self.digest,

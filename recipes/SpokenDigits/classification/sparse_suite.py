@@ -14,6 +14,7 @@ from leanbrain.checks import (
     check_known,
     check_positive,
 )
+from leanbrain.files import read_text
 
 ENTRIES = Path(__file__).resolve().parent / "hparams"
 EQUAL = ("flops", "steps")
@@ -169,10 +170,11 @@ def check_seeds(values):
 
 def _read(path):
     """The keys of the file: plain values alone, which JSON can hold too."""
+    text = read_text(path, "suite")
     try:
-        keys = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        keys = yaml.safe_load(text)
         json.dumps(keys)
-    except (OSError, ValueError, TypeError, yaml.YAMLError) as error:
+    except (ValueError, TypeError, yaml.YAMLError) as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(
             f"The suite {path} must be YAML of plain values: {reason}"

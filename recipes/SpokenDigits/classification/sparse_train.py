@@ -4,6 +4,7 @@ Many short runs: the libraries are loaded once, and the audio is read once.
 """
 
 from leanbrain.files import read_json
+from leanbrain.hyperyaml import fill_places
 
 
 def run(config, folder, *, places):
@@ -26,8 +27,7 @@ def run(config, folder, *, places):
     """
     import train
 
-    words = list(config["arguments"])
-    for name, place in {**places, "folder": str(folder)}.items():
-        words = [word.replace(f"{{{name}}}", place) for word in words]
+    places = {**places, "folder": str(folder)}
+    words = [fill_places(word, places) for word in config["arguments"]]
     train.main([*words, "--noprogressbar"])
     return read_json(folder / "result.json")

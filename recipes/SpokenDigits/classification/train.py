@@ -27,6 +27,7 @@ from pathlib import Path
 
 from leanbrain._host import import_speechbrain, user_errors
 from leanbrain.checks import UserError
+from leanbrain.files import make_folder
 
 with user_errors():
     import_speechbrain()
@@ -175,6 +176,9 @@ def load(arguments):
     """The YAML with overrides; makes the output folder."""
     hparams_file, run_opts, overrides = sb.parse_arguments(arguments)
     hparams = load_recipe(hparams_file, overrides)
+    sb.utils.distributed.run_on_main(
+        make_folder, kwargs={"path": hparams["output_folder"]}
+    )
     sb.create_experiment_directory(
         experiment_directory=hparams["output_folder"],
         hyperparams_to_save=hparams_file,

@@ -11,15 +11,17 @@ from pathlib import Path
 import pytest
 import torch
 
+from leanbrain.hyperyaml import as_override
+
 TINY = {
     "number_of_epochs": 3,
     "batches_per_epoch": 40,
     "warmup_steps": 10,
     "lr": 0.003,
     "max_batch_s": 6.0,
-    "speeds": "[1.0, 1.02]",
-    "noise_colours": "[pink, babble]",
-    "noise_snrs_db": "[20, 0]",
+    "speeds": [1.0, 1.02],
+    "noise_colours": ["pink", "babble"],
+    "noise_snrs_db": [20, 0],
     "seed": 3,
 }
 # Steps through the solver of its features cost it ten times as much.
@@ -39,7 +41,7 @@ def command(recipe, yaml, corpus, out, **options):
         str(recipe / "train.py"),
         str(recipe / "hparams" / yaml),
         "--noprogressbar",
-        *(f"--{key}={value}" for key, value in settings.items()),
+        *(as_override(key, value) for key, value in settings.items()),
     ]
 
 
@@ -135,8 +137,8 @@ def test_kill_9_and_the_same_command_again(
     [
         ({"train_share": 0}, ("`train_share`", "got 0")),
         ({"grad_accumulation_factor": 2}, ("accumulation_factor", "got 2")),
-        ({"noise_colours": "[blue]"}, ("`noise_colours`", "'blue'")),
-        ({"speeds": "[]"}, ("`speeds`", "got []")),
+        ({"noise_colours": ["blue"]}, ("`noise_colours`", "'blue'")),
+        ({"speeds": []}, ("`speeds`", "got []")),
         ({"lr": 1e30}, ("loss must be finite",)),
         ({"data_folder": "nowhere"}, ("nowhere/train.csv",)),
     ],

@@ -147,7 +147,7 @@ def test_the_readmes_show_what_is_kept():
         (["--workers", "-1"], "`--workers` must be an integer >= 0"),
         (["--data_folder", "nowhere"], "must hold train.csv and valid.csv"),
         (["--targets", "nowhere.json"], "nowhere.json does not exist"),
-        (["--optimizers", "nowhere.yaml"], "nowhere.yaml cannot be read"),
+        (["--optimizers", "nowhere.yaml"], "nowhere.yaml does not exist"),
     ],
 )
 def test_what_a_user_mistypes(benchmark, suite, finished, words, sentence):
@@ -206,10 +206,10 @@ def test_targets_of_other_workloads_stay(benchmark, suite, finished, tmp_path):
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("a: [", "cannot be read"),
-        ("- 1", "cannot be read"),
+        ("a: [", "cannot be built"),
+        ("- 1", "cannot be built"),
         ("rulez: 1", r"got 'rulez' \(nearest: rules\)"),
-        ("backend: !new:no.such.Class", "cannot be read"),
+        ("backend: !new:no.such.Class", "cannot be built"),
     ],
 )
 def test_a_broken_suite_is_one_sentence(benchmark, tmp_path, text, sentence):

@@ -7,6 +7,7 @@ import pytest
 import soundfile
 
 from leanbrain.dataio.manifests import COLUMNS, write_manifest
+from leanbrain.hyperyaml import as_override
 
 TINY = {
     "lstm_neurons": 8,
@@ -14,7 +15,7 @@ TINY = {
     "batches_per_epoch": 10,
     "warmup_steps": 2,
     "max_batch_s": 3.0,
-    "languages": "[en, fr]",
+    "languages": ["en", "fr"],
     "seed": 3,
 }
 
@@ -61,7 +62,7 @@ def command(recipe, yaml, corpus, out, **options):
         str(recipe / "train.py"),
         str(recipe / "hparams" / yaml),
         "--noprogressbar",
-        *(f"--{key}={value}" for key, value in settings.items()),
+        *(as_override(key, value) for key, value in settings.items()),
     ]
 
 

@@ -14,7 +14,7 @@ def test_a_language_without_a_pathway_is_named(
         corpus,
         tmp_path / "run",
         dense_checkpoint=dense / "save",
-        languages="[en, xx]",
+        languages=["en", "xx"],
     )
     assert_one_sentence(done, "xx", "en, fr")
 
@@ -22,7 +22,7 @@ def test_a_language_without_a_pathway_is_named(
 def test_a_manifest_language_that_no_pathway_names(
     run, recipe, corpus, tmp_path, assert_one_sentence
 ):
-    done = run(recipe, "dense.yaml", corpus, tmp_path / "run", languages="[en]")
+    done = run(recipe, "dense.yaml", corpus, tmp_path / "run", languages=["en"])
     assert_one_sentence(done, "`languages`", "fr")
 
 
@@ -34,7 +34,7 @@ def test_a_manifest_language_that_no_pathway_names(
             ("hparams/pruning", "lap, learned, lsp, lth", "'lab'"),
         ),
         (
-            {"method": "lap", "pruning": "{sparsty: 0.8}"},
+            {"method": "lap", "pruning": {"sparsty": 0.8}},
             ("sparsty", "sparsity", "lap.yaml"),
         ),
         (
@@ -136,3 +136,30 @@ def test_a_corrupt_audio_file_is_named(
 def test_missing_data_is_named(run, recipe, tmp_path, assert_one_sentence):
     done = run(recipe, "dense.yaml", tmp_path / "nowhere", tmp_path / "run")
     assert_one_sentence(done, "nowhere")
+
+
+def test_languages_that_yaml_takes_for_numbers(
+    run, recipe, corpus, tmp_path, assert_one_sentence
+):
+    done = run(recipe, "dense.yaml", corpus, tmp_path / "run", languages=[1, 2])
+    assert_one_sentence(done, "`languages`", "got 1 (type int;", "quotes")
+
+
+def test_an_output_folder_that_cannot_be(
+    run, recipe, corpus, tmp_path, assert_one_sentence
+):
+    (tmp_path / "file").write_text("")
+    done = run(recipe, "dense.yaml", corpus, tmp_path / "file" / "run")
+    assert_one_sentence(done, "file/run", "Not a directory")
+
+
+@pytest.mark.parametrize("script", ["demo.py", "compare.py"])
+def test_a_results_folder_that_cannot_be(
+    run_script, recipe, tmp_path, script, assert_one_sentence
+):
+    """Said before any speech is synthesised."""
+    (tmp_path / "file").write_text("")
+    suite = ["suites/embedded.yaml"] if script == "compare.py" else []
+    options = ["--results_folder", tmp_path / "file" / "results"]
+    done = run_script(recipe / script, *suite, *options)
+    assert_one_sentence(done, "file/results must be one that can be written")

@@ -107,8 +107,8 @@ def test_masks_of_one_run_are_trained_by_another(
     options = {
         "dense_checkpoint": dense / "save",
         "method": "imp",
-        "pruning": "{sparsity: 0.8, rounds: 1}",
-        "languages": "[en]",
+        "pruning": {"sparsity": 0.8, "rounds": 1},
+        "languages": ["en"],
         "subset": True,
     }
     done = run(recipe, "pruned.yaml", corpus, tmp_path / "imp", **options)

@@ -163,7 +163,7 @@ def test_what_could_not_be_built_is_told(recipe, tmp_path, capsys):
             "error: `--set` must name a key once, got 'rate' twice.",
         ),
         (["--include", "dec.*"], "error: `include` pattern 'dec.*' must match"),
-        (["--pruning", "no.yaml"], "no.yaml must be a readable file"),
+        (["--pruning", "no.yaml"], "The method no.yaml does not exist"),
         (
             ["--pruning", "{methods}/lap.yaml", "--set", "rate=3"],
             "must be one of total_steps, pathways",
@@ -209,7 +209,7 @@ def test_what_is_wrong_is_one_sentence(
 
 
 def test_a_recipe_that_cannot_be_built_is_one_sentence(tmp_path, capsys):
-    assert "must be a readable file" in fails(
+    assert "no.yaml does not exist" in fails(
         capsys, "inspect", str(tmp_path / "no.yaml")
     )
     path = tmp_path / "recipe.yaml"

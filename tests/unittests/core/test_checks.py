@@ -14,6 +14,7 @@ from leanbrain.checks import (
     check_fraction,
     check_int,
     check_known,
+    check_names,
     check_positive,
     nearest,
 )
@@ -152,3 +153,31 @@ def test_user_error_is_a_value_error():
     # Callers that know nothing of LeanBrain can still catch it.
     with pytest.raises(ValueError, match="must be in"):
         check_fraction("x", 2)
+
+
+NAMES = [
+    ("en", "must be a list of names, got 'en'."),
+    (None, "must be a list of names, got None."),
+    (5, "must be a list of names, got 5."),
+    ([], "must name at least one, got none."),
+    (["en", "en"], "must name each one once, got en twice."),
+    (["en", " "], "must be a list of names, got ' '."),
+    ([1, 2], "got 1 (type int; as a name it takes quotes in YAML)."),
+    (["en", False], "got False (type bool; as a name it takes quotes"),
+    (["en", None], "got None (type NoneType; as a name it takes quotes"),
+]
+
+
+@pytest.mark.parametrize(("values", "sentence"), NAMES)
+def test_lists_of_names(values, sentence):
+    with pytest.raises(UserError, match=re.escape(sentence)):
+        check_names("languages", values)
+    assert check_names("languages", iter(["1", "no"])) == ("1", "no")
+
+
+def test_a_number_is_told_from_its_name():
+    """In YAML 1 is a number: both would print the same."""
+    with pytest.raises(UserError, match=r"one of 1, 2; got 1 \(type int; as"):
+        check_known("languages", 1, ["1", "2"])
+    with pytest.raises(UserError, match=r"one of 1 \(type int; .*; got '1'"):
+        check_known("pathway", "1", {1: "masks.pt"})

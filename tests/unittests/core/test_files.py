@@ -5,6 +5,7 @@ import json
 import os
 import pickle
 import stat
+import tempfile
 import zipfile
 
 import pytest
@@ -15,7 +16,10 @@ from leanbrain.checks import UserError
 from leanbrain.files import (
     atomic_path,
     load_tensors,
+    make_folder,
     read_json,
+    read_tensors,
+    read_text,
     save_tensors,
     write_json,
     write_text,
@@ -230,7 +234,7 @@ def test_foreign_files_in_place_of_tensors(tmp_path):
         load_tensors(path, kind="test.kind", version=2)
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("a.txt", "an ordinary archive")
-    with pytest.raises(UserError, match="not written by torch.save.$"):
+    with pytest.raises(UserError, match=r"by torch \(RuntimeError: .*\)\.$"):
         load_tensors(path, kind="test.kind", version=2)
 
 
@@ -299,3 +303,70 @@ def test_what_cannot_be_saved_keeps_its_own_error(tensors):
         save_tensors(tensors, content)
     assert tensors.read_bytes() == before
     assert os.listdir(tensors.parent) == [tensors.name]
+
+
+# -- texts, folders, states ----------------------------------------------------
+
+
+def refusing(number):
+    """Whatever opens a file, the system says no."""
+
+    def refuse(*args, **kwargs):
+        raise OSError(number, os.strerror(number), str(args[0]))
+
+    return refuse
+
+
+def test_what_hinders_reading_a_text_is_told_apart(tmp_path, monkeypatch):
+    path = tmp_path / "a.txt"
+    with pytest.raises(UserError, match=r"^The recipe .*a.txt does not exist"):
+        read_text(path, "recipe")
+    with pytest.raises(UserError, match=r"cannot be read \(Is a directory\)"):
+        read_text(tmp_path)
+    path.write_bytes(b"ab\xff")
+    with pytest.raises(UserError, match=r"UTF-8 text, got: .*byte 0xff"):
+        read_text(path)
+    path.write_bytes(b"\xef\xbb\xbfa\r\nb\rc\n")
+    assert read_text(path) == "a\r\nb\rc\n"
+    monkeypatch.setattr("builtins.open", refusing(errno.EACCES))
+    with pytest.raises(UserError, match=r"read \(Permission denied\)"):
+        read_text(path)
+
+
+def test_a_folder_is_made_or_refused_with_what_the_system_says(
+    tmp_path, monkeypatch
+):
+    assert make_folder(tmp_path / "a" / "b").is_dir()
+    assert make_folder(tmp_path / "a") == tmp_path / "a"
+    assert not list((tmp_path / "a" / "b").iterdir())
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match=r"file/x must be .*Not a directory"):
+        make_folder(tmp_path / "file" / "x")
+    with pytest.raises(UserError, match="got File exists"):
+        make_folder(tmp_path / "file")
+    monkeypatch.setattr(tempfile, "TemporaryFile", refusing_in(errno.EROFS))
+    with pytest.raises(UserError, match="got Read-only file system"):
+        make_folder(tmp_path)
+
+
+def refusing_in(number):
+    """A folder that is there and takes no file."""
+
+    def refuse(dir):
+        raise OSError(number, os.strerror(number), str(dir))
+
+    return refuse
+
+
+def test_no_memory_is_not_laid_to_the_file(tmp_path, monkeypatch):
+    path = tmp_path / "x.pt"
+    torch.save({"a": torch.ones(2)}, path)
+    assert read_tensors(path)["a"].tolist() == [1.0, 1.0]
+
+    def fail(*args, **kwargs):
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+
+    monkeypatch.setattr(torch, "load", fail)
+    with pytest.raises(UserError, match="RuntimeError: .*allocate memory") as e:
+        read_tensors(path)
+    assert "damaged" not in str(e.value)

@@ -12,6 +12,8 @@ from hyperpyyaml import load_hyperpyyaml
 
 from leanbrain.hyperyaml import (
     as_first_load,
+    as_override,
+    fill_places,
     load_yaml,
     read_tagged,
     resolved_text,
@@ -216,6 +218,46 @@ def test_what_is_registered_in_a_load_stays_in_it():
     with as_first_load():
         pass
     assert deep() == [(False,), (False,)]
+
+
+# -- command lines -------------------------------------------------------------
+
+HOSTILE = {
+    "path": "/a b/#1: [x] {y} & 'z' \"q\" = \\n, é\t!new:os.system",
+    "languages": ["1", "no", "null", "1e3", "true", "~", "a: b", "ß", ""],
+    "nested": {"a=b": [1, 0.5, 1e-05, None, True], "c": {"d": "--x=--y"}},
+    "number": 1e-05,
+    "flag": False,
+    "nothing": None,
+    "text": "0x1F",
+    "folder": Path("/with space/#hash"),
+}
+
+
+def parsed(words):
+    """What a recipe's script gets of its command line."""
+    from speechbrain import parse_arguments
+
+    _, _, overrides = parse_arguments(["train.yaml", *words])
+    text = "".join(f"{key}: {{}}\n" for key in HOSTILE)
+    return load_yaml(text, overrides)
+
+
+def test_overrides_arrive_as_they_were():
+    found = parsed([as_override(k, v) for k, v in HOSTILE.items()])
+    assert found == {**HOSTILE, "folder": "/with space/#hash"}
+
+
+def test_places_arrive_as_they_are():
+    words = ["{recipe}/train.py", as_override("path", "{data}/x")]
+    words += [as_override("nested", {"a": ["{data}", "{other}"]})]
+    place = HOSTILE["path"]
+    places = {"recipe": place, "data": place}
+    script, *words = [fill_places(word, places) for word in words]
+    assert script == f"{place}/train.py"
+    found = parsed(words)
+    assert found["path"] == f"{place}/x"
+    assert found["nested"] == {"a": [place, "{other}"]}
 
 
 # What changes the settings of ruamel.yaml for all, or depends on them.

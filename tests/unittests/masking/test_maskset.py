@@ -197,11 +197,15 @@ def test_moves_chosen_parameters_only(masks):
 @pytest.mark.parametrize(
     ("shapes", "pathways", "message"),
     [
-        (SHAPES, [], "`pathways` must be a list of different names"),
-        (SHAPES, ["en", "en"], "different names"),
-        (SHAPES, "en", "got the string 'en'"),
+        (SHAPES, [], "`pathways` must name at least one, got none"),
+        (SHAPES, ["en", "en"], "must name each one once, got en twice"),
+        (SHAPES, "en", "must be a list of names, got 'en'"),
         (SHAPES, ["en", ""], "got ''"),
-        (SHAPES, ["en", 3], "got 3"),
+        (
+            SHAPES,
+            ["en", 3],
+            "got 3 .type int; as a name it takes quotes",
+        ),
         ({}, ["en"], "`shapes` must name at least one parameter"),
         ({"w": [3, 0]}, ["en"], r"no empty tensor, got \[3, 0\] for 'w'"),
     ],

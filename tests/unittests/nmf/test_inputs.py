@@ -8,6 +8,7 @@ from speechbrain.processing.features import make_padding_mask
 
 from leanbrain.checks import UserError
 from leanbrain.nmf import encode, nmf
+from leanbrain.nmf.framing import check_wavs
 from leanbrain.nmf.inputs import pack, valid_frames
 
 V = torch.ones(3, 5)
@@ -199,3 +200,27 @@ def test_views_and_transposes_are_taken_as_they_look(draw):
     wanted, _ = encode(spectra.T.contiguous(), W, max_iter=5)
     got, _ = encode(spectra.T, W.repeat(1, 2)[:, ::2], max_iter=5)
     assert torch.equal(got, wanted)
+
+
+def sparse(layout):
+    """Entries of 1 on the diagonal, in a layout of few entries."""
+    dense = torch.eye(6, 8)
+    if layout == torch.sparse_coo:
+        return dense.to_sparse()
+    return dense.to_sparse(layout=layout)
+
+
+@pytest.mark.filterwarnings("ignore:Sparse")
+@pytest.mark.parametrize("layout", [torch.sparse_coo, torch.sparse_csr])
+def test_sparse_tensors_are_refused(layout):
+    few, dense = sparse(layout), torch.rand(6, 8) + 0.1
+    kind = str(layout).removeprefix("torch.")
+    for name, run in {
+        "V": lambda: nmf(few, 2),
+        "init": lambda: nmf(dense, 8, init=(few, torch.rand(8, 8))),
+        "W": lambda: encode(dense, few),
+        "wavs": lambda: check_wavs(few, None),
+    }.items():
+        sentence = rf"`.*{name}.*` must be a dense tensor .*{kind}"
+        with pytest.raises(UserError, match=sentence):
+            run()

@@ -92,7 +92,7 @@ def test_a_wrong_file_is_one_sentence(old, new, message):
 
 
 def test_a_missing_file_and_no_file_are_refused(tmp_path):
-    with pytest.raises(UserError, match="missing.yaml cannot be read"):
+    with pytest.raises(UserError, match="missing.yaml does not exist"):
         load_optimizer(tmp_path / "missing.yaml")
     with pytest.raises(UserError, match="`path` or `text`"):
         load_optimizer()

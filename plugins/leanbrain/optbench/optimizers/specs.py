@@ -7,7 +7,6 @@ import numbers
 import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from pydoc import ErrorDuringImport
 from typing import Any
 
@@ -15,8 +14,10 @@ import torch
 import yaml
 
 from leanbrain.checks import UserError, check_callable, check_known
+from leanbrain.files import read_text
 from leanbrain.hyperyaml import load_yaml
 from leanbrain.optbench.optimizers.building import build_optimizer, first_line
+from leanbrain.recipes.reasons import missing_package
 from leanbrain.shipped import find_yaml
 
 __all__ = ["OptimizerSpec", "load_optimizer"]
@@ -152,7 +153,9 @@ def load_optimizer(
         raise UserError("`path` or `text` must be given, and not both.")
     file = None if path is None else find_yaml("optimizers", path)
     where = "The optimizer file" if file is None else f"The file {file}"
-    content = str(text) if file is None else _read(file)
+    content = (
+        str(text) if file is None else read_text(file).replace("\r\n", "\n")
+    )
     known = _numbers(_plain(content, where), where)
     for key, value in (overrides or {}).items():
         check_known("overrides", key, known)
@@ -181,16 +184,6 @@ def load_optimizer(
         text=content,
         short_search_space=short,
     )
-
-
-def _read(path: Path) -> str:
-    """Reads the file."""
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(
-            f"The file {path} cannot be read ({first_line(error)})."
-        ) from error
 
 
 def _plain(text: str, where: str) -> dict[str, yaml.Node]:
@@ -228,7 +221,7 @@ def _load(text: str, where: str, overrides: dict[str, Any]) -> dict[str, Any]:
     except (ImportError, ErrorDuringImport) as error:
         needs = _plain(text, where).get("needs")
         extra = getattr(needs, "value", "null")
-        if extra not in ("null", "~", ""):
+        if extra not in ("null", "~", "") and missing_package(error):
             raise UserError(
                 f"{where} needs a package that is not installed "
                 f'({first_line(error)}); mend it with: pip install "leanbrain'

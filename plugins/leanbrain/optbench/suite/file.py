@@ -9,6 +9,7 @@ from typing import Any, cast
 
 from leanbrain.checks import UserError, check_known
 from leanbrain.experiments.backends import Backend, LocalPool
+from leanbrain.files import read_text
 from leanbrain.hyperyaml import load_yaml
 from leanbrain.optbench.optimizers.building import first_line
 from leanbrain.optbench.protocol.rules import load_rules
@@ -114,6 +115,7 @@ def load_suite(
 
 def _load(path: Path) -> dict[str, Any]:
     """Builds what the file names; what is wrong in it becomes a sentence."""
+    read_text(path, "suite")  # says what hinders reading it
     try:
         with open(path, encoding="utf-8") as stream:
             return load_yaml(stream)
@@ -122,7 +124,7 @@ def _load(path: Path) -> dict[str, Any]:
     # Broken YAML, a class that does not exist or refuses its arguments, ...
     except Exception as error:
         raise UserError(
-            f"The suite {path} cannot be read ({first_line(error)})."
+            f"The suite {path} cannot be built ({first_line(error)})."
         ) from error
 
 

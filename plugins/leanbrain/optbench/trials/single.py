@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from leanbrain.checks import UserError, check_int, check_known
+from leanbrain.files import read_text
 from leanbrain.optbench.trials.workload import read_workload
 from leanbrain.shipped import find_yaml
 
@@ -173,12 +174,7 @@ def common_config(
         If a setting is wrong.
     """
     optimizer = find_yaml("optimizers", options.optimizer)
-    try:
-        text = optimizer.read_text(encoding="utf-8")
-    except OSError as error:
-        raise UserError(
-            f"`optimizer` {optimizer} must be a file ({error.strerror})."
-        ) from error
+    text = read_text(optimizer, "optimizer")
     return {
         "kind": "score",
         "workload": os.path.relpath(options.workload, recipe_folder),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -12,6 +11,7 @@ from leanbrain.dataio.digest import data_digest
 from leanbrain.dataio.manifests import SPLITS
 from leanbrain.digests.yaml_files import numbers_of, yaml_digest
 from leanbrain.experiments.trials import Trial
+from leanbrain.hyperyaml import as_override
 from leanbrain.pruning.comparison.cells import ALL, MASKS, Cell, Run, Site
 from leanbrain.pruning.comparison.method import START, Method, Steps
 from leanbrain.pruning.comparison.rehearsal import check_plan
@@ -191,10 +191,8 @@ class _Planner:
             **places,
         }
         folders = {"data_folder": "{data}", "output_folder": "{folder}"}
-        command += [
-            f"--{key}={json.dumps(value, ensure_ascii=False)}"
-            for key, value in {**folders, **options}.items()
-        ]
+        given = {**folders, **options}
+        command += [as_override(key, value) for key, value in given.items()]
         cost = steps * suite.step_s + suite.run_s
         trial = Trial(
             RUN,

@@ -97,7 +97,10 @@ def _built(suite: Suite, site: Site, method: Method, sparsity: float) -> Any:
         return load_method(file, **given, **method.settings)["pruner"]
     except UserError as error:
         raise UserError(f"{error} (the suite's method {method.name})") from None
-    except Exception as error:  # whatever a wrong value breaks
+    # What a value of a wrong kind breaks.
+    except (TypeError, ValueError, LookupError, ArithmeticError) as error:
+        if not method.settings:
+            raise
         reason = " ".join(str(error).split())[:200]
         raise UserError(
             f"`settings` of {method.name} must be such that {file.name} can be "

@@ -10,6 +10,7 @@ from leanbrain.checks import (
     UserError,
     check_int,
     check_known,
+    check_names,
     check_positive,
 )
 from leanbrain.pruning.comparison.method import (
@@ -91,21 +92,15 @@ class Suite:
 
     def __post_init__(self) -> None:
         """Checks what no method can know alone."""
-        for key in ("languages", "seeds", "methods"):
+        check_names("languages", self.languages)
+        for key in ("seeds", "methods"):
             if not getattr(self, key):
                 raise UserError(f"`{key}` must name at least one, got none.")
         if not self.name or "/" in self.name:
             raise UserError(
                 f"`name` must be a name without '/', got {self.name!r}."
             )
-        for language in self.languages:
-            if not isinstance(language, str):
-                raise UserError(
-                    "`languages` must be text (in YAML, no needs quotes), got "
-                    f"{language!r}."
-                )
         _check_seeds(self.seeds)
-        check_different("languages", self.languages)
         check_different("methods", [x.name for x in self.methods])
         check_options("overrides", self.overrides)
         check_options("start", self.start)

@@ -15,6 +15,7 @@ from leanbrain.checks import (
     check_int,
     check_known,
 )
+from leanbrain.files import read_text
 from leanbrain.pruning.comparison.suite import MasksFrom, Method, Steps, Suite
 
 __all__ = ["SAME", "load_suite"]
@@ -143,14 +144,10 @@ def _masks_from(value: Any) -> MasksFrom | None:
 
 def _read(path: Path) -> dict[str, Any]:
     """The content of the file."""
+    text = read_text(path, "suite")
     try:
-        text = path.read_text(encoding="utf-8")
         content = yaml.load(text, Loader=_EachKeyOnce)
-    except OSError as error:
-        raise UserError(
-            f"The suite {path} cannot be read ({error.strerror or error})."
-        ) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except yaml.YAMLError as error:
         reason = " ".join(str(error).split())
         raise UserError(
             f"The suite {path} must be plain YAML ({reason})."

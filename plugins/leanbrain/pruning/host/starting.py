@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from leanbrain.checks import UserError
+from leanbrain.files import read_tensors
 from leanbrain.pruning.host.checkpoints import (
     newest_checkpoint,
     require_dense,
@@ -146,12 +147,10 @@ def load_dense(model: torch.nn.Module, save_folder: StrPath) -> None:
             "`dense_checkpoint` must be the save folder of a dense run, got "
             f"{save_folder} without a checkpoint."
         )
+    state = read_tensors(start / "model.ckpt")
     try:
-        state = torch.load(
-            start / "model.ckpt", weights_only=True, map_location="cpu"
-        )
         model.load_state_dict(state)
-    except (OSError, RuntimeError) as error:
+    except (RuntimeError, TypeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(
             f"`dense_checkpoint` must be of the same model, got {start}: "

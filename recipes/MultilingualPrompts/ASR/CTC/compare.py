@@ -27,6 +27,7 @@ from leanbrain.dataio.manifests import read_manifest
 from leanbrain.dataio.synthesis import synthesise_corpus
 from leanbrain.experiments.backends import LocalPool
 from leanbrain.experiments.trials import STATUSES
+from leanbrain.files import make_folder
 from leanbrain.pruning.comparison.cells import Site
 from leanbrain.pruning.comparison.collecting import collect, seeds_in
 from leanbrain.pruning.comparison.keeping import keep, merged
@@ -85,7 +86,7 @@ def parse(arguments):
 
 def make_site(options):
     """Where everything lies, and the suite."""
-    root = Path(
+    root = make_folder(
         options.results_folder
         or RESULTS / f"compare-{Path(options.suite).stem}"
     )

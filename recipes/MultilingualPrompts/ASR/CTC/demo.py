@@ -25,8 +25,8 @@ from leanbrain.checks import UserError
 from leanbrain.dataio.manifests import read_manifest
 from leanbrain.dataio.synthesis import synthesise_corpus
 from leanbrain.digests import yaml_digest
-from leanbrain.files import read_json
-from leanbrain.hyperyaml import load_yaml
+from leanbrain.files import make_folder, read_json
+from leanbrain.hyperyaml import as_override, load_yaml
 from leanbrain.pruning.report.report import (
     collect,
     markdown_table,
@@ -113,7 +113,7 @@ def train(name, folder, settings, seconds_per_step):
     command = [sys.executable, str(FOLDER / "train.py")]
     command += [str(FOLDER / "hparams" / RUNS[name])]
     for key, value in {**settings, "output_folder": str(folder)}.items():
-        command.append(f"--{key}={value}")
+        command.append(as_override(key, value))
     status = subprocess.run(command).returncode
     if status:
         raise SystemExit(status)
@@ -123,7 +123,7 @@ def train(name, folder, settings, seconds_per_step):
 def main(arguments):
     """Synthesises if needed, trains the models, writes the report."""
     options = parse(arguments)
-    results = Path(options.results_folder).resolve()
+    results = make_folder(Path(options.results_folder).resolve())
     seed, overrides = budgets(options.data_folder)
     seed = seed if options.seed is None else options.seed
     started = time.monotonic()
@@ -137,7 +137,7 @@ def main(arguments):
         )
     common = {
         "data_folder": str(Path(data).resolve()),
-        "languages": f"[{', '.join(languages)}]",
+        "languages": languages,
         "seed": seed,
     }
     folders, pace = {}, 0.0

@@ -7,10 +7,10 @@ for a front end without a method `fit`.
 from pathlib import Path
 
 import speechbrain as sb
-import torch
 from speechbrain.utils.distributed import if_main_process
 
 from leanbrain.checks import UserError
+from leanbrain.files import read_tensors
 from leanbrain.nmf.features import NMFFeatures
 from leanbrain.nmf.figures import write_figures
 from leanbrain.pruning.host.checkpoints import newest_checkpoint
@@ -72,10 +72,10 @@ def load_front_end(front_end, folder):
             "`dense_checkpoint` must be of a run with the same front end, got "
             f"{folder} without {path.name}."
         )
+    state = read_tensors(path)
     try:
-        state = torch.load(path, weights_only=True, map_location="cpu")
         front_end.load_state_dict(state)
-    except (OSError, RuntimeError) as error:
+    except (RuntimeError, TypeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(
             "`dense_checkpoint` must be of a run with the same front end, got "

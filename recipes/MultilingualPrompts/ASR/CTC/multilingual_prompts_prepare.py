@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from leanbrain.checks import UserError, check_known
+from leanbrain.checks import UserError, check_known, check_names
 from leanbrain.dataio.manifests import (
     SPLITS,
     find_data_root,
@@ -146,12 +146,8 @@ def _check_languages(
     """Returns the languages to keep."""
     if languages is None:
         return present
-    if isinstance(languages, str) or not languages:
-        raise UserError(
-            "`languages` must be a list of at least one name (or null for "
-            f"all), got {languages!r}."
-        )
-    return [check_known("languages", name, present) for name in languages]
+    names = check_names("languages", languages)
+    return [check_known("languages", name, present) for name in names]
 
 
 def _minutes(rows: list[Row]) -> dict[str, float]:

@@ -24,6 +24,7 @@ from pathlib import Path
 
 from leanbrain._host import import_speechbrain, user_errors
 from leanbrain.checks import UserError
+from leanbrain.files import make_folder
 
 with user_errors():
     import_speechbrain()
@@ -188,6 +189,9 @@ def main(arguments):
     hparams = load_recipe(hparams_file, overrides)
     hparams["pruner"] = pruner_of(hparams)
     sb.utils.distributed.ddp_init_group(run_opts)
+    sb.utils.distributed.run_on_main(
+        make_folder, kwargs={"path": hparams["output_folder"]}
+    )
     sb.create_experiment_directory(
         experiment_directory=hparams["output_folder"],
         hyperparams_to_save=hparams_file,

@@ -180,7 +180,7 @@ def test_a_method_of_ones_own(site, tmp_path):
 def test_a_method_without_a_file_is_named(site):
     with pytest.raises(UserError, match="'lip' .nearest: l.*method mine"):
         make_plan(make_suite([Method("mine", "lip", [0.5])]), site)
-    with pytest.raises(UserError, match="lip.yaml must be a readable file"):
+    with pytest.raises(UserError, match="lip.yaml does not exist"):
         make_plan(make_suite([Method("mine", "/a/lip.yaml", [0.5])]), site)
 
 

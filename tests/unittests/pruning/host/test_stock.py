@@ -292,7 +292,7 @@ def test_settings_reach_the_pruner():
         ("one_shot", {"sparsity": 1.5}, r"must be in \[0, 1\), got 1.5"),
         ("one_shot", {"total_steps": 5}, "given as `--total_steps`"),
         ("fixed_pathways", {}, "must be given `initial_masks`"),
-        ("no_such", {}, "must be a readable file"),
+        ("no_such", {}, "no_such.yaml does not exist"),
     ],
 )
 def test_settings_are_checked_before_the_script(method, settings, sentence):
