@@ -12,6 +12,7 @@ import io
 import logging
 import math
 import os
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -55,7 +56,8 @@ def read_manifest(path: StrPath, data_root: StrPath | None = None) -> Rows:
     -------
     dict
         ID -> row, in the file's order, as ``DynamicItemDataset`` takes it:
-        text, except "duration", which is a float (s). Further columns stay.
+        text, except "duration", which is a float (s). Further columns stay;
+        `lang` is composed Unicode (NFC).
 
     Raises
     ------
@@ -83,7 +85,12 @@ def read_manifest(path: StrPath, data_root: StrPath | None = None) -> Rows:
         faults += _faults_of(row, path)
         if name in rows:
             faults.append(f"`ID` must be unique, got {name!r} twice in {path}")
-        rows[name] = {**row, "duration": _seconds(row["duration"])}
+        rows[name] = {
+            **row,
+            "duration": _seconds(row["duration"]),
+            # Names are compared: one form of Unicode for all.
+            "lang": unicodedata.normalize("NFC", row["lang"]),
+        }
         if data_root is not None:
             wav = row["wav"].replace("{data_root}", str(data_root))
             rows[name]["wav"] = wav

@@ -20,7 +20,7 @@ __all__ = [
 MANY = 0.1
 """From this share of a split on, too long texts are no accident."""
 
-TEXTS = ("lang", "spk_id", "wrd")
+TEXTS = ("spk_id", "wrd")
 
 Row = dict[str, Any]
 

@@ -21,7 +21,9 @@ from readme_tables import FRONT_ENDS, RESULTS, gather, keep, read_results
 
 from leanbrain._host import user_errors
 from leanbrain.checks import check_fraction, check_known
+from leanbrain.dataio.digest import data_digest
 from leanbrain.dataio.digits import synthesise_digits
+from leanbrain.dataio.manifests import SPLITS
 from leanbrain.digests import yaml_digest
 from leanbrain.files import make_folder, read_json
 from leanbrain.hyperyaml import as_override
@@ -57,10 +59,9 @@ def parse(arguments):
 def run_folder(results, name, settings, rest):
     """A folder per run: other settings, YAML or data never mix with it."""
     said = yaml_digest([FOLDER / f"hparams/{name}.yaml"])
-    text = json.dumps([settings, rest, said], sort_keys=True)
+    data = data_digest(settings["data_folder"], [f"{x}.csv" for x in SPLITS])
+    text = json.dumps([settings, rest, said, data], sort_keys=True)
     digest = hashlib.sha256(text.encode())
-    for source in sorted(Path(settings["data_folder"]).glob("*.csv")):
-        digest.update(source.read_bytes())
     label = f"{name}-{settings['train_share']:g}-{settings['seed']}"
     return results / "runs" / f"{label}-{digest.hexdigest()[:8]}"
 

@@ -1,6 +1,7 @@
 """Manifests: what is right is read, what is wrong is named."""
 
 import logging
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -133,6 +134,16 @@ def test_what_is_written_is_read(
 def test_what_is_wrong_is_named(tmp_path, lines, match):
     with pytest.raises(UserError, match=match):
         read_manifest(save(tmp_path, *lines))
+
+
+def test_a_language_has_one_name(tmp_path):
+    names = [unicodedata.normalize(x, "français") for x in ("NFC", "NFD")]
+    lines = [
+        GOOD.replace("en,", f"{name},").replace("a,", f"{i},", 1)
+        for i, name in enumerate(names)
+    ]
+    rows = read_manifest(save(tmp_path, HEADER, *lines)).values()
+    assert {row["lang"] for row in rows} == {names[0]} != {names[1]}
 
 
 def test_rows_are_counted(tmp_path, caplog):

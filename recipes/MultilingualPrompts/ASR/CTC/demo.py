@@ -22,7 +22,8 @@ from pathlib import Path
 
 from leanbrain._host import user_errors
 from leanbrain.checks import UserError
-from leanbrain.dataio.manifests import read_manifest
+from leanbrain.dataio.digest import data_digest
+from leanbrain.dataio.manifests import SPLITS, read_manifest
 from leanbrain.dataio.synthesis import synthesise_corpus
 from leanbrain.digests import yaml_digest
 from leanbrain.files import make_folder, read_json
@@ -79,12 +80,9 @@ def run_folder(results, name, settings):
     sources = [FOLDER / "hparams" / RUNS[name]]
     if "method" in settings:
         sources.append(find_yaml("pruning", settings["method"]))
-    said = yaml_digest(sources)
-    text = json.dumps([settings, said], sort_keys=True)
-    digest = hashlib.sha256(text.encode())
-    for source in sorted(Path(settings["data_folder"]).glob("*.csv")):
-        digest.update(source.read_bytes())
-    key = digest.hexdigest()[:8]
+    data = data_digest(settings["data_folder"], [f"{x}.csv" for x in SPLITS])
+    text = json.dumps([settings, yaml_digest(sources), data], sort_keys=True)
+    key = hashlib.sha256(text.encode()).hexdigest()[:8]
     return results / "runs" / f"{name}-{key}"
 
 
