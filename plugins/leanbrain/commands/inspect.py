@@ -7,9 +7,9 @@ Prints every weight that can be masked, by group, and why the others are left
 out. With --pruning also a dry run of the method: when masks change, at which
 sparsity, how many weights each target keeps, and what memory it takes.
 
-What is not an option of this command is a key of the recipe's YAML, as in its
-own script and in `leanbrain run`; options of its training, such as --device,
-are not asked for.
+What is not an option of this command is one of the recipe's own script, as in
+`leanbrain run`: a key of its YAML, or an option of its training, such as
+--device, which makes no difference here.
 
 examples:
 
@@ -26,14 +26,18 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from leanbrain.checks import UserError
-from leanbrain.commands.parser import PRUNING_HELP, Once
-from leanbrain.commands.settings import read_overrides, read_settings
-from leanbrain.shipped import find_yaml
+from leanbrain.commands.pruning_options import (
+    add_options,
+    given_without_method,
+    request_of,
+)
+from leanbrain.commands.settings import read_overrides
 
 if TYPE_CHECKING:
     from leanbrain.pruning.inspection.dry_run import DryRun, Row
@@ -47,47 +51,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's options to its parser."""
     parser.add_argument("yaml", help="a recipe's YAML")
     parser.add_argument(
-        "--include",
-        nargs="+",
-        action="extend",
-        metavar="PATTERN",
-        help="names of weights to mask, such as 'enc.*'; default: all",
-    )
-    parser.add_argument(
-        "--exclude",
-        nargs="*",
-        action="extend",
-        metavar="PATTERN",
-        help="names to leave out; default: output layers by their usual names",
-    )
-    parser.add_argument(
         "--all", action="store_true", help="list what is left out one by one"
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
-    group = parser.add_argument_group("dry run")
-    group.add_argument(
-        "--pruning", metavar="METHOD", action=Once, help=PRUNING_HELP
-    )
-    group.add_argument(
-        "--set",
-        nargs="+",
-        action="extend",
-        metavar="KEY=VALUE",
-        help="other values for keys of the method",
-    )
-    group.add_argument(
-        "--total_steps",
-        type=int,
-        metavar="N",
-        help="optimizer steps of the run (default: those of a long one)",
-    )
-    group.add_argument(
-        "--pathways",
-        nargs="+",
-        action="extend",
-        metavar="NAME",
-        help="names of the sub-networks (default: one)",
-    )
+    add_options(parser)
 
 
 def main(options: argparse.Namespace, rest: Sequence[str] = ()) -> int:
@@ -98,7 +65,7 @@ def main(options: argparse.Namespace, rest: Sequence[str] = ()) -> int:
     options : Namespace
         As `add_arguments` has them.
     rest : Sequence[str]
-        Other values for keys of the recipe: --key=value or --key value.
+        What the recipe's script would be given.
 
     Returns
     -------
@@ -111,12 +78,12 @@ def main(options: argparse.Namespace, rest: Sequence[str] = ()) -> int:
         If a file, a key, a value or a pattern is wrong, or no module of the
         recipe can be built.
     """
-    overrides = read_overrides(rest)
-    for name in ("set", "total_steps", "pathways"):
-        if options.pruning is None and getattr(options, name) is not None:
-            raise UserError(f"`--{name}` must come with `--pruning`, got none.")
+    name = given_without_method(options)
+    if name is not None:
+        raise UserError(f"`--{name}` must come with `--pruning`, got none.")
     # Before the slow imports: what is wrong with the method is said at once.
     pruner = _pruner(options) if options.pruning else None
+    overrides = read_overrides(rest)
 
     from leanbrain.masking.convert import cover
     from leanbrain.masking.targets import select_targets
@@ -130,10 +97,11 @@ def main(options: argparse.Namespace, rest: Sequence[str] = ()) -> int:
         if pruner is None
         else (pruner.include, pruner.exclude, pruner.groups)
     )
-    rows = inspect_targets(built.modules, *chosen)
-    targets = select_targets(built.modules, *chosen)
+    with _reasons_first(built):
+        rows = inspect_targets(built.modules, *chosen, built.is_unsaved)
+        targets = select_targets(built.modules, *chosen, built.is_unsaved)
     lost = cover(built.modules, targets).lost
-    run = None if pruner is None else dry_run(pruner, targets)
+    run = None if pruner is None else dry_run(pruner, targets, built.modules)
     if options.json:
         found = _as_json(options, rows, built.failed, lost, run)
         print(json.dumps(found, indent=1))
@@ -144,17 +112,24 @@ def main(options: argparse.Namespace, rest: Sequence[str] = ()) -> int:
 
 def _pruner(options: argparse.Namespace) -> AdaptivePruner:
     """Builds the method's pruner; patterns that are typed go before its own."""
-    from leanbrain.pruning.host.request import ANY_LENGTH, PruningRequest
+    from leanbrain.pruning.host.request import ANY_LENGTH
 
-    request = PruningRequest(
-        find_yaml("pruning", options.pruning),
-        read_settings(options.set or []),
-        pathways=options.pathways or ("all",),
-        include=options.include,
-        exclude=options.exclude,
-    )
     total = options.total_steps
-    return request.build(ANY_LENGTH if total is None else total)
+    return request_of(options).build(ANY_LENGTH if total is None else total)
+
+
+@contextmanager
+def _reasons_first(built: BuiltModules) -> Iterator[None]:
+    """What could not be built comes before what is therefore not found."""
+    try:
+        yield
+    except UserError as error:
+        if not built.failed:
+            raise
+        reasons = "; ".join(f"{n}: {why}" for n, why in built.failed.items())
+        raise UserError(
+            f"Not built: {reasons}. Of the rest: {error}"
+        ) from error
 
 
 def _demand_some(file: str, built: BuiltModules) -> None:

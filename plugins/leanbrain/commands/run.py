@@ -19,16 +19,11 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from leanbrain.checks import UserError
-from leanbrain.commands.parser import PRUNING_HELP, Once, Parser
-from leanbrain.commands.settings import read_settings
+from leanbrain.commands.parser import Parser
+from leanbrain.commands.pruning_options import add_options, request_of
 from leanbrain.recipes.script_errors import what_script_lacks
-from leanbrain.shipped import find_yaml
-
-if TYPE_CHECKING:
-    from leanbrain.pruning.host.request import PruningRequest
 
 __all__ = ["add_arguments", "main"]
 
@@ -43,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """
     parser.add_argument("script", help="the recipe's train.py")
     parser.add_argument("yaml", help="the recipe's hyper-parameters")
-    _add_options(parser)
+    add_options(parser)
     # Takes all that follows; `main` picks this command's options out of it.
     parser.add_argument(
         "overrides",
@@ -82,7 +77,7 @@ def main(options: argparse.Namespace, rest: Sequence[str] = ()) -> int:
             "The script must stand before its YAML, got "
             f"{str(script)!r} {str(recipe)!r}."
         )
-    request = _request(own)
+    request = request_of(own)
 
     from leanbrain import import_speechbrain
 
@@ -100,89 +95,15 @@ def main(options: argparse.Namespace, rest: Sequence[str] = ()) -> int:
     return 0
 
 
-def _add_options(parser: argparse.ArgumentParser) -> None:
-    """Adds what may stand before or after the script and its YAML."""
-    add = parser.add_argument
-    add("--pruning", metavar="METHOD", action=Once, help=PRUNING_HELP)
-    add(
-        "--set",
-        nargs="+",
-        action="extend",
-        metavar="KEY=VALUE",
-        help="other values for keys of the method",
-    )
-    add(
-        "--pathways",
-        nargs="+",
-        action="extend",
-        metavar="NAME",
-        help="names of the sub-networks (default: one)",
-    )
-    add(
-        "--pathway_key",
-        metavar="KEY",
-        help="item of a batch that names its pathway (default: lang)",
-    )
-    add(
-        "--include",
-        nargs="+",
-        action="extend",
-        metavar="PATTERN",
-        help="names of weights to mask, such as 'enc.*'; default: all",
-    )
-    add(
-        "--exclude",
-        nargs="*",
-        action="extend",
-        metavar="PATTERN",
-        help="names to leave out; default: output layers by their usual names",
-    )
-    add(
-        "--brain",
-        metavar="CLASS",
-        help="the Brain to prune (default: the first that is fitted)",
-    )
-    add(
-        "--total_steps",
-        type=int,
-        metavar="N",
-        help="optimizer steps of the run (default: counted)",
-    )
-
-
 def _split(options: argparse.Namespace) -> tuple[argparse.Namespace, list[str]]:
     """Parts this command's options from those of the script."""
     rest = list(options.overrides)
     cut = rest.index("--") if "--" in rest else len(rest)
     parser = Parser(prog="leanbrain run", add_help=False)
-    _add_options(parser)
+    add_options(parser)
     parser.set_defaults(**vars(options))
     own, others = parser.parse_known_args(rest[:cut])
     return own, [*others, *rest[cut + 1 :]]
-
-
-def _request(own: argparse.Namespace) -> PruningRequest:
-    """Checks what can be checked without importing the host."""
-    if own.pruning is None:
-        raise UserError(
-            "`--pruning` must name a method, such as lap, got none."
-        )
-    settings = read_settings(own.set or [])
-    from leanbrain.pruning.host.request import PruningRequest
-
-    given = {
-        "pathways": own.pathways,
-        "pathway_key": own.pathway_key,
-        "include": own.include,
-        "exclude": own.exclude,
-        "brain": own.brain,
-        "total_steps": own.total_steps,
-    }
-    return PruningRequest(
-        find_yaml("pruning", own.pruning),
-        settings,
-        **{key: value for key, value in given.items() if value is not None},
-    )
 
 
 def _run(script: Path, arguments: list[str]) -> None:

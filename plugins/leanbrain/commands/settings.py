@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterable, Sequence
+from contextlib import redirect_stderr
 from typing import Any
 
 from leanbrain.checks import UserError
@@ -42,17 +44,18 @@ def read_settings(texts: Sequence[str]) -> dict[str, Any]:
 
 
 def read_overrides(words: Sequence[str]) -> dict[str, Any]:
-    """Reads the overrides of a recipe as its own script takes them.
+    """Reads what a recipe's script is given as that script does.
 
     Arguments
     ---------
     words : sequence of str
-        --key=value, or --key and value as two words.
+        Keys of the recipe, as --key=value or --key and value as words, and
+        options of SpeechBrain's, such as --debug, which are passed over.
 
     Returns
     -------
     dict
-        Key -> value.
+        Key -> value; None where there is none.
 
     Raises
     ------
@@ -61,20 +64,27 @@ def read_overrides(words: Sequence[str]) -> dict[str, Any]:
 
     Example
     -------
-    >>> read_overrides(["--output_neurons=40", "--dropout", "0.1"])
-    {'output_neurons': 40, 'dropout': 0.1}
+    >>> read_overrides(["--debug", "--sizes=[64,", "100]", "--dropout", "0.1"])
+    {'sizes': [64, 100], 'dropout': 0.1}
     """
-    pairs, left = [], list(words)
-    while left:
-        word = left.pop(0)
-        key, sign, value = word.partition("=")
-        if not sign and left:
-            value = left.pop(0)
-        if not key.startswith("--") or key == "--" or not value:
-            raise UserError(
-                f"An override of the recipe must be --key=value, got {word!r}."
-            )
-        pairs.append((key[2:], value))
+    from leanbrain import import_speechbrain
+
+    words = [word for word in words if word != "--"]
+    if words and not words[0].startswith("--"):
+        raise UserError(
+            f"An override of the recipe must be --key=value, got {words[0]!r}."
+        )
+    said = io.StringIO()
+    try:
+        with redirect_stderr(said):
+            _, _, text = import_speechbrain().parse_arguments(["", *words])
+    except SystemExit as end:
+        lines = said.getvalue().splitlines() or ["a wrong option"]
+        reason = lines[-1].partition("error: ")[2] or lines[-1]
+        raise UserError(
+            f"The options must be those of a SpeechBrain script: {reason}."
+        ) from end
+    pairs = [line.partition(":")[::2] for line in text.splitlines()]
     return _values(pairs, "An override of the recipe")
 
 

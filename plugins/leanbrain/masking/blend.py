@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
-from leanbrain.masking.packing import unpack
+from leanbrain.masking.packing import packed_size, unpack
 
 __all__ = ["Blender", "as_row"]
 
@@ -84,6 +84,23 @@ class Blender:
         self.device = device
         self.step = step
         self._scratch: dict[torch.dtype, _Scratch] = {}
+
+    @staticmethod
+    def holds(largest: int, width: int) -> int:
+        """The most bytes of scratch on a CPU.
+
+        Arguments
+        ---------
+        largest : int
+            Weights of the largest tensor.
+        width : int
+            Bytes of a weight.
+
+        Returns
+        -------
+        int
+        """
+        return min(_CPU_STEP // 8, packed_size(largest)) * 8 * (1 + width)
 
     def keep(
         self, target: torch.Tensor, source: torch.Tensor, bits: torch.Tensor

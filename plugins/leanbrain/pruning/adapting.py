@@ -18,7 +18,10 @@ logger = logging.getLogger(__name__)
 
 
 def update_masks(
-    pruner: AdaptivePruner, due: Sequence[str], final: bool = False
+    pruner: AdaptivePruner,
+    due: Sequence[str],
+    final: bool = False,
+    at: int | None = None,
 ) -> None:
     """New masks for some pathways, at the sparsity of the plan.
 
@@ -30,9 +33,12 @@ def update_masks(
         The pathways.
     final : bool
         Whether these are the masks that stay.
+    at : int, optional
+        The step whose sparsity they get; default: the present one.
     """
     before = pruner.masks.clone()
-    progress = 1.0 if final else pruner.plan.progress(pruner.step)
+    step = pruner.step if at is None else at
+    progress = 1.0 if final else pruner.plan.progress(step)
     sparsity = float(pruner.plan.schedule(progress))
     for pathway in due:
         first = pathway not in pruner.settled

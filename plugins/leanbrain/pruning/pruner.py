@@ -244,7 +244,8 @@ class AdaptivePruner(PathwayTraining):
         self.turns.begin(self.plan.begin_step)
         self.gathering_first = True
         if not self.scores.tracked(first=True):
-            update_masks(self, self.pathways)
+            # As planned, although the first steps showed what to prune.
+            update_masks(self, self.pathways, at=self.plan.begin_step)
         if self.update is None and self.settled:
             freeze(self)
 
@@ -273,12 +274,15 @@ class AdaptivePruner(PathwayTraining):
             over = self.trial.is_over(self.device)
             if over or self.step >= self.plan.end_step:
                 self.end_trial()
-        if not self.started:
+        fresh = not self.started
+        if fresh:
             self.start()
         if not self.started or self.frozen:
             return
         if self.step >= self.plan.end_step:
             freeze(self)
+            return
+        if fresh:
             return
         due = self.turns.due(self.step, self._seen)
         if due:

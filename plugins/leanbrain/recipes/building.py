@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from leanbrain.checks import UserError
 from leanbrain.hyperyaml import load_yaml, write_tagged
 from leanbrain.recipes.isolation import no_network, uninitialised
 from leanbrain.recipes.reasons import NOT_GIVEN, looks_like_path, why_not
+from leanbrain.recipes.saved import unsaved_modules
 from leanbrain.recipes.tree import (
     needed,
     open_keys,
@@ -38,10 +39,22 @@ class BuiltModules:
         Name -> module, on the CPU, weights without meaning.
     failed : dict
         Name -> why it could not be built, in a few words.
+    unsaved : frozenset
+        Names of those that no checkpoint would hold.
     """
 
     modules: dict[str, nn.Module]
     failed: dict[str, str]
+    unsaved: frozenset[str] = frozenset()
+
+    def is_unsaved(self, parameter: nn.Parameter) -> bool:
+        """Whether no module that is saved has a parameter."""
+        return not any(
+            parameter is own
+            for name, module in self.modules.items()
+            if name not in self.unsaved
+            for own in module.parameters()
+        )
 
 
 def build_modules(
@@ -95,10 +108,10 @@ def build_modules(
     _close(tree, yaml_file)
     with _surroundings(Path(yaml_file)):
         try:
-            found = _load(tree, yaml_file)
+            built = _sorted_out(_load(tree, yaml_file), {})
         except Exception as error:
-            return _build_parts(tree, yaml_file, error)
-    return _sorted_out(found, {})
+            built = _build_parts(tree, yaml_file, error)
+    return replace(built, unsaved=unsaved_modules(tree, MODULES))
 
 
 def _close(tree: Any, file: str | os.PathLike[str]) -> None:

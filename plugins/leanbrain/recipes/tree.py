@@ -17,6 +17,7 @@ __all__ = [
     "open_keys",
     "override",
     "read_tree",
+    "texts_of",
 ]
 
 StrPath = str | os.PathLike[str]
@@ -150,7 +151,7 @@ def needed(tree: Any, key: str) -> list[str]:
         if name in found or name not in tree:
             continue
         found.add(name)
-        for text in _texts(tree[name]):
+        for text in texts_of(tree[name]):
             waiting += _REFERENCE.findall(text)
     return [name for name in tree if name in found]
 
@@ -188,8 +189,14 @@ def _leaves(node: Any) -> Iterator[Any]:
         yield node
 
 
-def _texts(node: Any) -> Iterator[str]:
-    """Yields the texts below a node, of tagged scalars too."""
+def texts_of(node: Any) -> Iterator[str]:
+    """Yields the texts below a node, of tagged scalars too.
+
+    Example
+    -------
+    >>> list(texts_of({"a": ["b", 1], "c": {"d": "e"}}))
+    ['b', 'e']
+    """
     for leaf in _leaves(node):
         text = getattr(leaf, "value", leaf)
         if isinstance(text, str):

@@ -143,6 +143,48 @@ def test_what_could_not_be_built_is_told(recipe, tmp_path, capsys):
     assert "not built, so not in the table:\n  odd: needs the package" in text
 
 
+# Command lines that a recipe's script takes, and so `leanbrain run`.
+TAKEN = [
+    ["--debug", "--size=9"],
+    ["--size=9", "--debug"],
+    ["--device=cpu", "--size", "9", "--max_grad_norm=1.0"],
+    ["--rates=[64,", "100]", "--size=9"],
+    ["--rates=", "--size=9"],
+    ["--size=9", "--", "--rates=[1]"],
+    ["--size=9", "--precision", "bf16", "--brain", "ASR", "--pruning=lap"],
+]
+
+
+@pytest.mark.parametrize("words", TAKEN)
+def test_takes_what_run_takes(recipe, capsys, words):
+    with open(recipe, "a", encoding="utf-8") as file:
+        file.write("rates: [1, 2]\n")
+    assert main(["inspect", recipe, "--json", *words]) == 0
+    told = json.loads(capsys.readouterr().out)
+    shapes = {row["name"]: row["shape"] for row in told["targets"]}
+    assert shapes["enc.weight_hh_l0"] == [27, 9]
+
+
+def test_a_language_model_that_is_not_saved_is_no_target(recipe, capsys):
+    with open(recipe, "a", encoding="utf-8") as file:
+        file.write("    lm: !new:torch.nn.Linear [30, 30]\n")
+        file.write("keeps: !new:speechbrain.utils.checkpoints.Checkpointer\n")
+        file.write("    checkpoints_dir: !PLACEHOLDER\n")
+        file.write("    recoverables:\n        a: !ref <modules[enc]>\n")
+    main(["inspect", recipe, "--json"])
+    told = json.loads(capsys.readouterr().out)["left_out"]
+    why = {row["name"]: row["left_out"] for row in told}
+    assert why["lm.weight"] == "in no recoverable of the checkpointer"
+
+
+def test_why_a_model_is_missing_comes_before_what_is_not_found(recipe, capsys):
+    with open(recipe, "a", encoding="utf-8") as file:
+        file.write("    w2v: !new:nosuch.Model\n")
+    said = fails(capsys, "inspect", recipe, "--include", "w2v.*")
+    assert said.startswith("error: Not built: w2v: needs the package nosuch. ")
+    assert "pattern 'w2v.*' must match at least one" in said
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -150,7 +192,8 @@ def test_what_could_not_be_built_is_told(recipe, tmp_path, capsys):
             ["--sizex=3"],
             "error: The recipe has no key 'sizex' (nearest: size).",
         ),
-        (["--size"], "error: An override of the recipe must be --key=value"),
+        (["--size"], "must be built, got none: "),
+        (["--max_grad_norm=a"], "SpeechBrain script: argument --max_grad_no"),
         (["size=3"], "must be --key=value, got 'size=3'."),
         (["--size=3", "--size", "4"], "got 'size' twice."),
         (["--size=[3"], "An override of the recipe must have a value in YAML"),

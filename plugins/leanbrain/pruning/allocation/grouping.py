@@ -1,8 +1,10 @@
 """Grouping: parts of a model are pruned more or less than others."""
 
+import logging
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from fractions import Fraction
+from functools import cache
 from math import lcm
 
 from torch import Tensor
@@ -12,6 +14,8 @@ from leanbrain.pruning.allocation.shares import apportion, bounds
 from leanbrain.pruning.scores.lazy import shapes_of
 
 __all__ = ["per_group"]
+
+logger = logging.getLogger(__name__)
 
 
 def per_group(
@@ -35,7 +39,9 @@ def per_group(
     relative_density : Mapping[str, float]
         Pattern (`*`, `?`, `[...]`, as for file names) on parameter names ->
         number > 0. The first pattern that matches a name is taken; a name at
-        2 keeps twice the share of one at 1. End with "*" for all others.
+        2 keeps twice the share of one at 1. End with "*" for all others. A
+        pattern that matches nothing is told, once, and has no effect: a method
+        is for models of many names.
     min_keep : int
         The least that a tensor keeps (all of it if it is smaller).
 
@@ -47,8 +53,8 @@ def per_group(
     Raises
     ------
     UserError
-        If a setting is out of its range, a pattern is of no use, a name
-        matches none, or `min_keep` exceeds the total.
+        If a setting is out of its range, patterns before one leave nothing
+        to it, a name matches none, or `min_keep` exceeds the total.
 
     Example
     -------
@@ -76,15 +82,27 @@ def _weights(
     }
     chosen = [_first_match(name, relative_density) for name in names]
     for pattern in relative_density:
-        if pattern not in chosen:
-            close = ", ".join(nearest(pattern, names) or names[:3])
+        if pattern in chosen:
+            continue
+        if any(fnmatchcase(name, pattern) for name in names):
             raise UserError(
                 f"`relative_density` pattern {pattern!r} must be the first "
-                f"that matches some parameter, got none (nearest: {close})."
+                "that matches some parameter, got all of them matched by "
+                "patterns before it."
             )
+        _say_unmatched(pattern, ", ".join(nearest(pattern, names) or names[:3]))
     # Whole numbers: the counts are the same on every machine.
     scale = lcm(*(number.denominator for number in numbers.values()))
     return [int(numbers[pattern] * scale) for pattern in chosen]
+
+
+@cache  # at every update anew it would be noise
+def _say_unmatched(pattern: str, close: str) -> None:
+    logger.warning(
+        "`relative_density` pattern %r matches no parameter (nearest: %s).",
+        pattern,
+        close,
+    )
 
 
 def _first_match(name: str, patterns: Mapping[str, float]) -> str:

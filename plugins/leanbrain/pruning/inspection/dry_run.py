@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from torch import nn
+from torch import Tensor, nn
 
+from leanbrain.masking.blend import Blender
 from leanbrain.masking.packing import packed_size
 from leanbrain.masking.targets import Target, explain_targets
 from leanbrain.pruning.allocation.shares import keep_total
@@ -100,6 +101,11 @@ class DryRun:
         A bit per weight and pathway, and one for the union of pathways.
     dense_bytes : int
         The copy of the targets that holds the values of removed weights.
+    score_bytes : int or None
+        What scores learn, before masks are final, at most; None if one of
+        them does not tell.
+    other_bytes : int
+        The model to rewind to, and scratch.
     """
 
     total_steps: int
@@ -113,6 +119,16 @@ class DryRun:
     keep_by: str
     mask_bytes: int
     dense_bytes: int
+    score_bytes: int | None
+    other_bytes: int
+
+    @property
+    def bytes(self) -> int | None:
+        """All of it, while masks are found; None if a score does not tell."""
+        if self.score_bytes is None:
+            return None
+        known = self.mask_bytes + self.dense_bytes + self.other_bytes
+        return known + self.score_bytes
 
 
 def inspect_targets(
@@ -120,12 +136,13 @@ def inspect_targets(
     include: Sequence[str] = ("*",),
     exclude: Sequence[str] | None = None,
     groups: Mapping[str, Sequence[str]] | None = None,
+    unsaved: Callable[[nn.Parameter], bool] | None = None,
 ) -> list[Row]:
     """Lists all parameters of a model as `select_targets` sees them.
 
     Arguments
     ---------
-    modules, include, exclude, groups
+    modules, include, exclude, groups, unsaved
         As for `select_targets`.
 
     Returns
@@ -145,7 +162,7 @@ def inspect_targets(
     enc.weight (2, 4) 8 0.8 None
     enc.bias (2,) 2 0.2 a bias
     """
-    found = explain_targets(modules, include, exclude, groups)
+    found = explain_targets(modules, include, exclude, groups, unsaved)
     total = sum(target.parameter.numel() for target, _ in found) or 1
     return [
         Row(
@@ -161,7 +178,11 @@ def inspect_targets(
     ]
 
 
-def dry_run(pruner: AdaptivePruner, targets: Sequence[Target]) -> DryRun:
+def dry_run(
+    pruner: AdaptivePruner,
+    targets: Sequence[Target],
+    modules: nn.Module | Mapping[str, nn.Module] | None = None,
+) -> DryRun:
     """Goes through a run by the pruner's own plan, turns and allocation.
 
     Arguments
@@ -170,6 +191,8 @@ def dry_run(pruner: AdaptivePruner, targets: Sequence[Target]) -> DryRun:
         Not attached; it is left as it is.
     targets : sequence of Target
         What it would prune; only shapes and types are looked at.
+    modules : nn.Module or mapping of them, optional
+        All of the model, for what a method keeps of it; default: the targets.
 
     Returns
     -------
@@ -197,10 +220,36 @@ def dry_run(pruner: AdaptivePruner, targets: Sequence[Target]) -> DryRun:
         keep=keep,
         keep_by=by,
         mask_bytes=sum(map(packed_size, sizes)) * (len(pruner.pathways) + 1),
-        dense_bytes=sum(
-            t.parameter.numel() * t.parameter.element_size() for t in targets
+        dense_bytes=sum(_bytes(t.parameter) for t in targets),
+        score_bytes=pruner.scores.holds(
+            sizes, len(pruner.pathways), len(pruner.turns.gathering())
         ),
+        other_bytes=_other_bytes(pruner, targets, modules),
     )
+
+
+def _other_bytes(
+    pruner: AdaptivePruner,
+    targets: Sequence[Target],
+    modules: nn.Module | Mapping[str, nn.Module] | None,
+) -> int:
+    """The model to rewind to, and the scratch in which masks are applied."""
+    largest = max((t.parameter for t in targets), key=_bytes)
+    scratch = Blender.holds(largest.numel(), largest.element_size())
+    if pruner.rewind is None:
+        return scratch
+    roots = modules.values() if isinstance(modules, Mapping) else [modules]
+    held = {
+        id(tensor): tensor
+        for root in roots
+        if root is not None
+        for tensor in (*root.parameters(), *root.buffers())
+    } or {id(t.parameter): t.parameter for t in targets}
+    return scratch + sum(map(_bytes, held.values()))
+
+
+def _bytes(tensor: Tensor) -> int:
+    return tensor.numel() * tensor.element_size()
 
 
 def _updates(pruner: AdaptivePruner) -> Iterator[MaskUpdate]:
@@ -214,12 +263,16 @@ def _updates(pruner: AdaptivePruner) -> Iterator[MaskUpdate]:
 
     settled: set[str] = set()
     turns.begin(plan.begin_step)
+    # The first step is dense, to show what is to be pruned at all.
+    first = max(plan.begin_step, 1)
     if not pruner.scores.tracked(first=True):
-        yield update(plan.begin_step, everyone, plan.progress(plan.begin_step))
+        yield update(first, everyone, plan.progress(plan.begin_step))
         if pruner.update is None:
             return
     # Every pathway is taken to be seen in time, so no turn lasts longer.
-    while (step := turns.since + turns.interval) < plan.end_step:
+    while (
+        step := max(turns.since + turns.interval, first + 1)
+    ) < plan.end_step:
         due = turns.due(step, lambda _: turns.min_batches)
         yield update(step, due, plan.progress(step))
     if pruner.update is not None or settled != set(everyone):

@@ -102,11 +102,30 @@ def dry_run_text(run: DryRun) -> str:
             "score": "what each target keeps: by score, known after training",
             "given masks": "what each target keeps: as in the given masks",
         }[run.keep_by],
-        f"memory: masks {run.mask_bytes / _MIB:,.1f} MiB (a bit per weight "
-        f"and pathway, one for their union), "
-        f"dense copy {run.dense_bytes / _MIB:,.1f} MiB",
+        *_memory(run),
     ]
     return "\n".join(_cut(x, WIDTH) for line in lines for x in line.split("\n"))
+
+
+def _memory(run: DryRun) -> Iterator[str]:
+    """Yields what a run holds besides the model, and when."""
+    parts = {
+        "masks": run.mask_bytes,
+        "dense copy": run.dense_bytes,
+        "scores": run.score_bytes,
+        "other": run.other_bytes,
+    }
+    told = ", ".join(
+        f"{name} {size / _MIB:,.1f}"
+        for name, size in parts.items()
+        if size is not None
+    )
+    everything = run.bytes
+    if everything is None:
+        yield f"memory in MiB: {told}; scores do not tell theirs"
+    else:
+        yield f"memory: {everything / _MIB:,.1f} MiB while masks are found"
+        yield f"  in MiB: {told}"
 
 
 def _some(updates: Sequence[MaskUpdate]) -> list[MaskUpdate]:

@@ -10,10 +10,10 @@ from torch import Tensor
 
 from leanbrain.pruning.scores.codes import Code
 
-__all__ = ["RunningAverage", "reduce_over_ranks"]
+__all__ = ["BLOCK", "RunningAverage", "reduce_over_ranks"]
 
 # Entries that are worked on at a time on a CPU: they stay in its cache.
-_BLOCK = 2**18
+BLOCK = 2**18
 
 
 @dataclass
@@ -92,7 +92,7 @@ class RunningAverage:
             Number of float32 entries.
         """
         on_cpu = like.device.type == "cpu"
-        return min(like.numel(), _BLOCK) if on_cpu else like.numel()
+        return min(like.numel(), BLOCK) if on_cpu else like.numel()
 
     def take(
         self, fresh: Tensor, highest: float, decay: float, scratch: Tensor

@@ -7,6 +7,7 @@ into a saliency per pathway: `Magnitude` needs no gradient, `TrackedScore`
 averages over the pathway's own micro-batches.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -216,6 +217,22 @@ class Magnitude:
         pathway : str
             It has no effect here.
         """
+
+    def holds(self, sizes: Sequence[int], pathways: int, at_once: int) -> int:
+        """The most bytes that it keeps between steps, on a CPU.
+
+        Arguments
+        ---------
+        sizes : sequence of int
+            Weights of each parameter.
+        pathways, at_once : int
+            How many there are, and how many of them gather at a time.
+
+        Returns
+        -------
+        int
+        """
+        return 0
 
     def state_dict(self) -> dict[str, Any]:
         """Returns an empty state.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -17,7 +17,8 @@ class Gathering:
     """Three roles of scores, of which some learn from gradients.
 
     A score is any object with ``value(pathway, name, weight)``,
-    ``state_dict`` and ``load_state_dict``. One whose ``wants_gradient`` is
+    ``state_dict`` and ``load_state_dict``; one with ``holds`` tells its memory
+    to whoever asks before a run. One whose ``wants_gradient`` is
     True is shown every dense gradient of the turn and has ``observe``,
     ``knows``, ``seen``, ``reduce`` and ``reset`` as well, as `TrackedScore`.
     One whose ``within_tensors`` is True ranks the entries of a tensor, and says
@@ -98,6 +99,26 @@ class Gathering:
         }[first]
         found = {id(s): s for s in roles if _wants_gradient(s)}
         return list(found.values())
+
+    def holds(
+        self, sizes: Sequence[int], pathways: int, at_once: int
+    ) -> int | None:
+        """The most bytes that the scores keep; None if one does not tell.
+
+        Arguments
+        ---------
+        sizes, pathways, at_once
+            As for ``TrackedScore.holds``.
+
+        Returns
+        -------
+        int or None
+        """
+        roles = (self.saliency, self.growth, self.first_saliency)
+        scores = {id(s): s for s in roles if s is not None}.values()
+        if not all(hasattr(score, "holds") for score in scores):
+            return None
+        return sum(s.holds(sizes, pathways, at_once) for s in scores)
 
     def blind(self, pathway: str) -> bool:
         """Whether growth needs gradients and has seen none of a pathway."""

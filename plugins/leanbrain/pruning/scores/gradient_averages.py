@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -216,6 +216,22 @@ class GradientAverages:
             shares = {n: _times(held[n], factor[n]) for n in own}
             held.update(reduce_over_ranks(shares, _CODE))
         self._seen[pathway] = {n: max(counts[n]) for n in names}
+
+    def holds(self, sizes: Sequence[int], pathways: int) -> int:
+        """The most bytes that it keeps between steps: two float32 averages.
+
+        Arguments
+        ---------
+        sizes : sequence of int
+            Weights of each parameter.
+        pathways : int
+            How many there are.
+
+        Returns
+        -------
+        int
+        """
+        return 4 * (2 * pathways * sum(sizes) + max(sizes, default=0))
 
     def state_dict(self) -> dict[str, Any]:
         """Returns the state as plain containers and tensors.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -229,6 +230,24 @@ class LearnedScore:
         for name, average in reduce_over_ranks(observed, code).items():
             self._learned.setdefault(pathway, {})[name] = average.values
         self._slopes.reduce(pathway)
+
+    def holds(self, sizes: Sequence[int], pathways: int, at_once: int) -> int:
+        """The most bytes that it keeps between steps, on a CPU.
+
+        Arguments
+        ---------
+        sizes : sequence of int
+            Weights of each parameter.
+        pathways, at_once : int
+            How many there are, and how many of them gather at a time.
+
+        Returns
+        -------
+        int
+        """
+        # What was learned, the ranks of an update, and scratch.
+        learned = 4 * ((pathways + 1) * sum(sizes) + max(sizes, default=0))
+        return learned + self._slopes.holds(sizes, pathways)
 
     def state_dict(self) -> dict[str, Any]:
         """Returns the state as plain containers and tensors.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -168,6 +169,22 @@ class LookAhead:
             Which one; ranks that saw nothing receive the average too.
         """
         self._averages.reduce(pathway)
+
+    def holds(self, sizes: Sequence[int], pathways: int, at_once: int) -> int:
+        """The most bytes that it keeps between steps, on a CPU.
+
+        Arguments
+        ---------
+        sizes : sequence of int
+            Weights of each parameter.
+        pathways, at_once : int
+            How many there are, and how many of them gather at a time.
+
+        Returns
+        -------
+        int
+        """
+        return self._averages.holds(sizes, pathways)
 
     def state_dict(self) -> dict[str, Any]:
         """Returns the state as plain containers and tensors.

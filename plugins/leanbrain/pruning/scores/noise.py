@@ -1,5 +1,6 @@
 """Random scores: growth by chance, alone or next to a score that is tracked."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -73,6 +74,22 @@ class RandomScore:
         """
         drawn = torch.rand(weight.shape, generator=self._generator)
         return drawn.clamp_(min=_ABOVE_ZERO).to(weight.device)
+
+    def holds(self, sizes: Sequence[int], pathways: int, at_once: int) -> int:
+        """The most bytes that it keeps between steps, on a CPU.
+
+        Arguments
+        ---------
+        sizes : sequence of int
+            Weights of each parameter.
+        pathways, at_once : int
+            How many there are, and how many of them gather at a time.
+
+        Returns
+        -------
+        int
+        """
+        return 0
 
     def state_dict(self) -> dict[str, Any]:
         """Returns the state as plain containers and tensors.
@@ -210,6 +227,22 @@ class PartlyRandom:
     def reduce(self, pathway: str) -> None:
         """Averages over ranks; every rank must call it at the same point."""
         self.score.reduce(pathway)
+
+    def holds(self, sizes: Sequence[int], pathways: int, at_once: int) -> int:
+        """The most bytes that it keeps between steps, on a CPU.
+
+        Arguments
+        ---------
+        sizes : sequence of int
+            Weights of each parameter.
+        pathways, at_once : int
+            How many there are, and how many of them gather at a time.
+
+        Returns
+        -------
+        int
+        """
+        return int(self.score.holds(sizes, pathways, at_once))
 
     def state_dict(self) -> dict[str, Any]:
         """Returns the state of the score and of chance.

@@ -2,14 +2,18 @@
 
 import inspect
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from leanbrain.checks import UserError, check_callable, check_fraction
-from leanbrain.pruning.scores.averages import RunningAverage, reduce_over_ranks
+from leanbrain.pruning.scores.averages import (
+    BLOCK,
+    RunningAverage,
+    reduce_over_ranks,
+)
 from leanbrain.pruning.scores.codes import code_of
 
 __all__ = ["TrackedScore"]
@@ -202,6 +206,24 @@ class TrackedScore:
         reduced = reduce_over_ranks(own, self._code)
         if reduced:
             self._averages[pathway] = reduced
+
+    def holds(self, sizes: Sequence[int], pathways: int, at_once: int) -> int:
+        """The most bytes that it keeps between steps, on a CPU.
+
+        Arguments
+        ---------
+        sizes : sequence of int
+            Weights of each parameter.
+        pathways, at_once : int
+            How many there are, and how many of them gather at a time.
+
+        Returns
+        -------
+        int
+        """
+        largest = max(sizes, default=0)
+        averages = at_once * sum(sizes) * self._code.dtype.itemsize
+        return averages + 4 * (largest + min(largest, BLOCK))
 
     def state_dict(self) -> dict[str, Any]:
         """Returns the state as plain containers and tensors.

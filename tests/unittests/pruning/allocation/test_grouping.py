@@ -94,7 +94,6 @@ def test_the_first_pattern_that_matches_is_taken():
         ({"enc_*": 1}, "must have a pattern for 'dec_a', got enc_"),
         ({}, "must have a pattern for 'enc_a', got none"),
         ({"*": 1, "dec_*": 2}, r"pattern 'dec_\*' must be the first"),
-        ({"dec_c": 1, "*": 1}, "pattern 'dec_c' .*nearest: dec_"),
         ({"*": 0}, r"`relative_density.\*` must be a finite number > 0, got 0"),
         ({"*": math.nan}, r"`relative_density.\*` must be a finite"),
     ],
@@ -102,3 +101,11 @@ def test_the_first_pattern_that_matches_is_taken():
 def test_patterns_are_checked(relative, message):
     with pytest.raises(UserError, match=message):
         per_group(LAYERS, 0.5, relative_density=relative)
+
+
+def test_a_pattern_of_another_model_is_told_once_and_has_no_effect(caplog):
+    relative = {"frontend_c*": 2, "*": 1}
+    for _ in range(2):
+        counts = per_group(LAYERS, 0.5, relative_density=relative)
+        assert counts == per_layer(LAYERS, 0.5)
+    assert caplog.text.count("pattern 'frontend_c*' matches no par") == 1
