@@ -40,7 +40,7 @@ EXTRAS = {
     # One version: the corpus is to be the same everywhere.
     "demo": ["espeakng-loader==0.2.4"],
     # The rivals of `make bench-nmf`; nothing else needs them.
-    "bench": ["scikit-learn>=1.5", "torchnmf>=0.3.5"],
+    "bench": ["scikit-learn>=1.5", "torchnmf>=0.3.5", "threadpoolctl>=3.1"],
     # Optimizers that torch has not: hparams/optimizers names them.
     "optimizers": OPTIMIZERS,
     # Trials as jobs of a SLURM cluster.

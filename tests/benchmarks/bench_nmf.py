@@ -5,7 +5,8 @@ all, loss checks and tolerances off, the loss taken in float64 off the clock.
 Methods are stopped at an equal gap to the best loss known, never at equal
 iterations, and timed in turns. Where it can be, speech is real: see
 --data_folder. The figures name 513 x 2000, rank 40: 1024 points, hop 160, of
-8 kHz speech.
+8 kHz speech. Who stops it and starts it again goes on where it was: what has
+been measured lies beside the file of --json until all has.
 
 Run: python tests/benchmarks/bench_nmf.py --json out.json
 """
@@ -15,11 +16,14 @@ import json
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 import nmf_bench  # noqa: F401  first: it fixes the number of threads
 import smoke
+from blas import kernels
 from nmf_bench.clock import one_thread
+from nmf_bench.resuming import Measurements
 
 from leanbrain.checks import UserError
 from leanbrain.provenance import commit, host_facts, versions
@@ -34,16 +38,17 @@ def main():
     options = read_options()
     try:
         with one_thread():
-            # After each seed: what was measured survives an interruption.
-            for result, curves in measure(options):
-                if options.json:
-                    write(result, curves, Path(options.json))
+            result, curves = measure(options)
     except UserError as error:
         sys.exit(f"error: {error}")
     from nmf_bench.tables import counts, markdown
 
+    if options.json:
+        write(result, curves, Path(options.json))
+        unfinished(options).unlink(missing_ok=True)
     print(markdown(result))
     print(counts(result))
+    print("\n".join(kernels()))
 
 
 def read_options():
@@ -95,7 +100,7 @@ def read_options():
 
 
 def measure(options):
-    """All parts; after each seed the figures and the lines of the plot."""
+    """All parts, and the lines of the plot."""
     from nmf_bench import methods
     from nmf_bench.data import (
         SYNTHETIC,
@@ -116,23 +121,34 @@ def measure(options):
         "data": "prompts" if data else "synthetic",
         "host": host_facts(),
         "versions": {**versions(), **peers()},
-        "commits": commits_of(options),
+        "commits": of_parts(options, commit(__file__)),
+        "kernels": of_parts(options, kernels()),
         **{part: {} if part == "learn" else [] for part in options.only},
     }
-    curves = {}
+    measured = Measurements(unfinished(options), facts_of(result), say)
     with tempfile.TemporaryDirectory() as cache:
         paths = splits(data, cache, TINY if options.smoke else SYNTHETIC)
         sizes = TINY_DRAW if options.smoke else {}
         speech = [draw(paths, seed, **sizes) for seed in range(options.seeds)]
     for seed, drawn in enumerate(speech):
-        say(f"seed {seed}")
-        add_parts(result, drawn, data, seed, options)
+        add_parts(result, drawn, data, seed, options, measured)
         if "learn" in options.only:
-            curves.update(add_learning(result, drawn.train, seed, options))
-        yield result, curves
+            add_learning(result, drawn.train, seed, options, measured)
+    return result, plotted(speech, options, measured)
 
 
-def add_parts(result, speech, data, seed, options):
+def unfinished(options):
+    """Where measurements lie until all are there."""
+    return options.json and Path(options.json).with_suffix(".unfinished.json")
+
+
+def facts_of(result):
+    """What must not change while a run is interrupted."""
+    names = ("settings", "data", "versions", "commits", "kernels")
+    return {x: result[x] for x in names} | {"cpu": result["host"]["cpu"]}
+
+
+def add_parts(result, speech, data, seed, options, measured):
     """What one seed adds to all parts but learning."""
     from nmf_bench import batches, encoding, machine
 
@@ -146,25 +162,40 @@ def add_parts(result, speech, data, seed, options):
     }
     for part, task in tasks.items():
         if part in options.only:
-            say(f"  {part}")
-            result[part] += [record for record in [task()] if record]
+            record = measured(f"seed {seed}: {part}", task)
+            result[part] += [record] if record else []
 
 
-def add_learning(result, V, seed, options):
-    """What one seed adds to learning; the first seed gives the plot."""
+def add_learning(result, V, seed, options, measured):
+    """What one seed adds to learning."""
     from nmf_bench import learning
 
-    curves = {}
-    for loss, rank in TASKS:
-        if f"{loss}-{rank}" not in options.tasks:
-            continue
-        say(f"  learn {loss} {rank}")
-        record = learning.measure(V, rank, loss, seed, options)
+    for loss, rank in tasks_of(options):
+        record = measured(
+            f"seed {seed}: learn {loss} {rank}",
+            partial(learning.measure, V, rank, loss, seed, options),
+        )
         result["learn"].setdefault(f"{loss}-{rank}", []).append(record)
-        if seed == 0:
-            lines = learning.curves(V, rank, loss, seed, options)
-            curves[f"{loss}-{rank}"] = lines
-    return curves
+
+
+def plotted(speech, options, measured):
+    """The lines of the plot, of the first seed."""
+    from nmf_bench import learning
+
+    if "learn" not in options.only:
+        return {}
+    return {
+        f"{loss}-{rank}": measured(
+            f"lines of {loss} {rank}",
+            partial(learning.curves, speech[0].train, rank, loss, 0, options),
+        )
+        for loss, rank in tasks_of(options)
+    }
+
+
+def tasks_of(options):
+    """What is learnt of all that can be."""
+    return [x for x in TASKS if f"{x[0]}-{x[1]}" in options.tasks]
 
 
 KEPT = ("seeds", "rounds", "every", "quick", "long_s", "optimum", "flat")
@@ -199,24 +230,25 @@ def say(text):
 def kept_parts(path, result):
     """Parts of an earlier run that this one leaves out.
 
-    What was learnt is kept task by task; the commit of each is noted.
+    What was learnt is kept task by task, with commit and kernels of each.
     """
     if not path.exists():
         return {}
     old = json.loads(path.read_text(encoding="utf-8"))
     kept = {p: old[p] for p in ALL_PARTS if p in old and p not in result}
-    result["commits"] = {**old["commits"], **result["commits"]}
+    for name in ("commits", "kernels"):
+        result[name] = {**old.get(name, {}), **result[name]}
     if "learn" in result:
         result["learn"] = {**old.get("learn", {}), **result["learn"]}
     return kept
 
 
-def commits_of(options):
-    """The present commit for each part, and for each task of learning."""
+def of_parts(options, value):
+    """A value for each part, and for each task of learning."""
     parts = [part for part in options.only if part != "learn"]
     if "learn" in options.only:
         parts += [f"learn {task}" for task in options.tasks]
-    return dict.fromkeys(parts, commit(__file__))
+    return dict.fromkeys(parts, value)
 
 
 def write(result, curves, path):

@@ -12,13 +12,21 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from blas import start_unhindered
+
 
 def read_options(
     parser: argparse.ArgumentParser,
     words: Sequence[str] | None = None,
     **tiny: Any,
 ) -> argparse.Namespace:
-    """Reads the command line; with --smoke, tiny sizes replace those given."""
+    """Reads the command line; with --smoke, tiny sizes replace those given.
+
+    A script that somebody started begins anew where variables choose kernels
+    of matrix products: no benchmark runs with them.
+    """
+    if words is None:
+        start_unhindered()
     parser.add_argument(
         "--smoke",
         action="store_true",
