@@ -107,8 +107,7 @@ class Probe:
         self, targets: Sequence[Target], between: Callable[[], bool]
     ) -> None:
         self._between = between
-        every = max(1, len(targets) // PROBED)
-        self._targets = {t.name: t.parameter for t in targets[::every]}
+        self._targets = {t.name: t.parameter for t in _probed(targets)}
         self._copies: dict[str, torch.Tensor] = {}
         self._strikes = dict.fromkeys(self._targets, 0)
         self._handles = [
@@ -135,6 +134,14 @@ class Probe:
             if self._has_moved(name):
                 _refuse(name)
 
+    @staticmethod
+    def holds(targets: Sequence[Target]) -> int:
+        """The most bytes of its copies."""
+        return sum(
+            min(ENTRIES, t.parameter.numel()) * t.parameter.element_size()
+            for t in _probed(targets)
+        )
+
     def remove(self) -> None:
         """Takes the hooks off."""
         for handle in self._handles:
@@ -160,6 +167,11 @@ class Probe:
 
     def _entries(self, name: str) -> torch.Tensor:
         return self._targets[name].detach().reshape(-1)[:ENTRIES]
+
+
+def _probed(targets: Sequence[Target]) -> Sequence[Target]:
+    """Some targets from all over the model."""
+    return targets[:: max(1, len(targets) // PROBED)]
 
 
 def _refuse(name: str) -> None:

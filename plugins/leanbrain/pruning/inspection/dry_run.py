@@ -16,6 +16,7 @@ from leanbrain.masking.targets import Target, explain_targets
 from leanbrain.pruning.allocation.shares import keep_total
 from leanbrain.pruning.initial import check_masks
 from leanbrain.pruning.scores.lazy import LazyScores
+from leanbrain.pruning.stepping import Probe
 
 if TYPE_CHECKING:
     from leanbrain.pruning.pruner import AdaptivePruner
@@ -105,7 +106,8 @@ class DryRun:
         What scores learn, before masks are final, at most; None if one of
         them does not tell.
     other_bytes : int
-        The model to rewind to, and scratch.
+        The model to rewind to, what is compared to see that weights move as
+        they should, and scratch.
     """
 
     total_steps: int
@@ -235,7 +237,9 @@ def _other_bytes(
 ) -> int:
     """The model to rewind to, and the scratch in which masks are applied."""
     largest = max((t.parameter for t in targets), key=_bytes)
-    scratch = Blender.holds(largest.numel(), largest.element_size())
+    scratch = Probe.holds(targets) + Blender.holds(
+        largest.numel(), largest.element_size()
+    )
     if pruner.rewind is None:
         return scratch
     roots = modules.values() if isinstance(modules, Mapping) else [modules]

@@ -12,7 +12,7 @@ from leanbrain.pruning.inspection.dry_run import dry_run
 from leanbrain.pruning.inspection.text import dry_run_text
 from leanbrain.pruning.methods import load_method
 
-STEPS, SIZE = 60, 200
+STEPS, SIZE = 60, 256
 ONE, FOUR = ["a"], ["a", "b", "c", "d"]
 METHODS = {
     "adaptive": FOUR,
