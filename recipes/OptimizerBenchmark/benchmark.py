@@ -20,6 +20,7 @@ from pathlib import Path
 from leanbrain._host import user_errors
 from leanbrain.checks import UserError, check_int
 from leanbrain.experiments.backends import LocalPool
+from leanbrain.experiments.processes import check_alone
 from leanbrain.experiments.trials import STATUSES
 from leanbrain.files import make_folder, write_text
 from leanbrain.optbench.protocol.targets import read_targets, write_targets
@@ -135,6 +136,7 @@ def say_ends(rows):
 
 def main(arguments):
     """Sets targets, or runs the benchmark and writes its report."""
+    check_alone("benchmark.py")
     options = parse(arguments)
     file, stages = make_stages(options)
     targets = options.targets or file.targets

@@ -1,6 +1,7 @@
 """A toy Brain with every kind of weight that masks must cover."""
 
 import importlib.util
+import signal
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -205,6 +206,37 @@ def run_script():
     preloaded = module.Preloaded()
     yield preloaded.run
     preloaded.close()
+
+
+@pytest.fixture(scope="session")
+def run_killed(run_script):
+    """Runs a script that dies in its second checkpoint: see killed.py."""
+    program = Path(__file__).with_name("killed.py")
+
+    def run(script, *arguments):
+        done = run_script(program, script, *arguments)
+        assert done.returncode == -signal.SIGKILL, done.stderr[-2000:]
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def on_two_ranks(run_script):
+    """Runs a script on two ranks; answers as subprocess.run does for both."""
+    program = Path(__file__).with_name("two_ranks.py")
+
+    def run(late, script, *arguments, code=0):
+        done = run_script(program, late, script, *arguments)
+        assert done.returncode == code, done.stderr[-6000:]
+        return done
+
+    return run
+
+
+@pytest.fixture(params=["late_writes", "late_reads"])
+def late(request):
+    """Which of two ranks is late with its files: see two_ranks.py."""
+    return request.param
 
 
 def check_equal(a, b, where=""):

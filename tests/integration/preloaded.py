@@ -39,7 +39,9 @@ class Preloaded:
             request = {"command": [str(x) for x in command]}
             request |= {"cwd": os.getcwd(), "out": str(out), "err": str(err)}
             print(json.dumps(request), file=self.server.stdin, flush=True)
-            code = int(self.server.stdout.readline())
+            answer = self.server.stdout.readline()
+            assert answer, f"the server ended with {self.server.wait()}"
+            code = int(answer)
             return subprocess.CompletedProcess(
                 command, code, out.read_text("utf-8"), err.read_text("utf-8")
             )

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 DAEMONS = ("munged", "slurmctld", "slurmd")
-START_S = 30.0
+START_S = 300.0
 
 CONFIG = """\
 ClusterName=tests
@@ -153,7 +153,7 @@ def _wait_for(ready, folder, daemons, what):
 def _cancel_all():
     """Ends jobs that a failed test left: they would outlive the daemons."""
     subprocess.run(["scancel", "--me"])
-    end = time.monotonic() + 10
+    end = time.monotonic() + 300
     squeue = ["squeue", "--noheader"]
     while time.monotonic() < end and subprocess.check_output(squeue):
         time.sleep(0.2)
@@ -164,7 +164,7 @@ def _stop(daemons):
     for daemon in reversed(daemons):
         daemon.terminate()
         try:
-            daemon.wait(10)
+            daemon.wait(60)
         except subprocess.TimeoutExpired:
             daemon.kill()
             daemon.wait()

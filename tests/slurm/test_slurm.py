@@ -34,7 +34,7 @@ def begun(gate):
     return [tuple(int(x) for x in line.split()) for line in lines]
 
 
-def wait_until(condition, seconds=25):
+def wait_until(condition, seconds=300):
     end = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > end:

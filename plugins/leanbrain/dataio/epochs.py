@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from leanbrain.dataio.sampler import LanguageBatchSampler
 
-__all__ = ["check_ranks", "follow_brains", "samplers_of"]
+__all__ = ["check_ranks", "follow_brains", "rank_and_size", "samplers_of"]
 
 
 def follow_brains() -> None:
@@ -69,6 +69,25 @@ def samplers_of(loader: Any) -> Iterator[Any]:
         sampler = getattr(sampler, "sampler", None)
 
 
+def rank_and_size() -> tuple[int, int]:
+    """This process among those that train together.
+
+    Returns
+    -------
+    tuple of int
+        Its rank and the number of ranks, as ``LanguageBatchSampler`` takes
+        them: 0 and 1 before ``ddp_init_group``, and where there is no other.
+
+    Example
+    -------
+    >>> rank_and_size()
+    (0, 1)
+    """
+    if not (dist.is_available() and dist.is_initialized()):
+        return 0, 1
+    return dist.get_rank(), dist.get_world_size()
+
+
 def check_ranks(sampler: LanguageBatchSampler, shared_out: bool) -> None:
     """Refuses a sampler whose batches would be lost or come on every rank.
 
@@ -84,9 +103,7 @@ def check_ranks(sampler: LanguageBatchSampler, shared_out: bool) -> None:
     UserError
         If it was built for another rank or number of ranks.
     """
-    distributed = dist.is_available() and dist.is_initialized()
-    ranks = dist.get_world_size() if distributed and not shared_out else 1
-    rank = dist.get_rank() if distributed and not shared_out else 0
+    rank, ranks = (0, 1) if shared_out else rank_and_size()
     if (sampler.rank, sampler.world_size) != (rank, ranks):
         why = (
             "SpeechBrain shares its batches out among ranks"

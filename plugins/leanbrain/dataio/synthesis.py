@@ -12,6 +12,7 @@ import importlib.metadata
 import json
 import logging
 import os
+import secrets
 import warnings
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -163,7 +164,8 @@ def _write(path: Path, said: Utterance) -> int:
     samples = render(said)
     # Renamed when whole, but not flushed to disk as leanbrain.files does:
     # two thousand flushes would take longer than the synthesis.
-    aside = path.with_suffix(f".{os.getpid()}.tmp")
+    # Of a random name, as processes of two machines may have one number.
+    aside = path.with_suffix(f".{secrets.token_hex(4)}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         soundfile.write(

@@ -17,6 +17,7 @@ from leanbrain.experiments.crew import Crew
 from leanbrain.experiments.estimates import estimate
 from leanbrain.experiments.ledger import Ledger, read_record
 from leanbrain.experiments.plans import Plan, caller_path
+from leanbrain.experiments.processes import check_alone
 from leanbrain.experiments.progress import Progress
 from leanbrain.experiments.trials import STATUSES, Trial
 from leanbrain.files import write_json
@@ -63,11 +64,13 @@ def run_trials(
     Raises
     ------
     UserError
-        If the disk is full, or if workers end again and again without a row.
+        If this is one of several processes of torchrun, if the disk is full,
+        or if workers end again and again without a row.
         What was recorded stays; the same call goes on from there.
     KeyboardInterrupt
         On Ctrl-C or SIGTERM, after the workers have ended and that was said.
     """
+    check_alone("A launcher of trials")
     root, trials = Path(root), list(trials)
     for status in retry:
         check_known("retry", status, STATUSES)

@@ -8,11 +8,48 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-__all__ = ["adopt_orphans", "descendants", "die_with_parent", "end_tree"]
+from leanbrain.checks import UserError
+
+__all__ = [
+    "adopt_orphans",
+    "check_alone",
+    "descendants",
+    "die_with_parent",
+    "end_tree",
+]
 
 # Numbers of Linux's prctl(2).
 _SET_PDEATHSIG, _SET_CHILD_SUBREAPER = 1, 36
 _PAUSE_S = 0.02
+# How long the dead are waited for: a busy machine takes its time.
+_DEAD_S = 10.0
+
+
+def check_alone(name: str) -> None:
+    """Refuses to be one of several processes that torchrun started.
+
+    Each would take itself for the only one, and write what the others write.
+
+    Arguments
+    ---------
+    name : str
+        What was started, such as "compare.py".
+
+    Raises
+    ------
+    UserError
+        If torchrun started more than this process.
+
+    Example
+    -------
+    >>> check_alone("compare.py")
+    """
+    ranks = os.environ.get("WORLD_SIZE", "1")
+    if "LOCAL_RANK" in os.environ and ranks != "1":
+        raise UserError(
+            f"{name} must be one process, not one of several under torchrun, "
+            f"got WORLD_SIZE {ranks}."
+        )
 
 
 def die_with_parent(signal_number: int) -> Callable[[], None]:
@@ -99,10 +136,18 @@ def end_tree(pid: int, grace_s: float = 2.0) -> None:
         alive = descendants(pid) + [pid] * (pid != os.getpid())
         for each in alive:
             _send(each, number)
-        if time.monotonic() >= end + 1 or not any(_lives(x) for x in alive):
+        if not any(_lives(x) for x in alive):
             return
-        # Asked once; from the end of the grace on, killed until none is left.
-        number = signal.SIGKILL if time.monotonic() >= end else 0
+        now = time.monotonic()
+        if number == signal.SIGKILL:
+            # The system does not let go of it: a disk that does not answer.
+            if now >= end + _DEAD_S:
+                return
+        elif now >= end:
+            # Killed until none is left, however late that is found out.
+            number, end = signal.SIGKILL, now
+        else:
+            number = 0  # asked once
         time.sleep(_PAUSE_S)
 
 

@@ -216,10 +216,14 @@ class NMFDictionary(DictionaryUpdates):
         shuffle from a seed of their own or from torch's generators do so
         alike after a resume; ``set_epoch`` is called where there is one.
 
+        All ranks of a distributed run call it: the first one learns, from its
+        loader alone, and the others get the dictionary.
+
         Arguments
         ---------
         loader : DataLoader
-            Any iterable of batches that can be iterated once per epoch.
+            Any iterable of batches that can be iterated once per epoch; of
+            all data, not of a rank's share.
         spectrum : Callable
             `spectrum(batch)` returns V [B, T, F] and relative lengths [B].
         valid_loader : DataLoader | None

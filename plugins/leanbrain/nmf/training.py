@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from speechbrain.utils.checkpoints import Checkpointer
+from speechbrain.utils.distributed import if_main_process, run_on_main
 from torch import Tensor
 from tqdm.auto import tqdm
 
@@ -84,7 +85,18 @@ class Training:
         self._mark()
 
     def run(self) -> Progress:
-        """Trains to the end; resumes where the checkpointer has a state."""
+        """Trains to the end; resumes where the checkpointer has a state.
+
+        Of several ranks the first does it, and the others get what it learnt:
+        each by itself they would save at other moments, and drift apart.
+        """
+        progress, state = run_on_main(self._train)
+        if not if_main_process():
+            self.dictionary.load_state_dict(state)
+        return progress
+
+    def _train(self) -> tuple[Progress, dict[str, Tensor]]:
+        """Trains in this process; returns how, and the dictionary's state."""
         self._recover()
         try:
             while not self.progress.reason:
@@ -98,7 +110,8 @@ class Training:
             raise
         if self.best:
             self.dictionary.restore(self.best)
-        return self.progress
+        state = self.dictionary.state_dict()
+        return self.progress, {name: x.cpu() for name, x in state.items()}
 
     def state_dict(self) -> dict[str, Any]:
         """Plain containers and tensors."""

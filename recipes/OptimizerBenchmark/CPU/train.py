@@ -21,6 +21,7 @@ from pathlib import Path
 
 from leanbrain._host import import_speechbrain, user_errors
 from leanbrain.checks import check_int
+from leanbrain.experiments.processes import check_alone
 from leanbrain.files import make_folder, write_json
 from leanbrain.optbench.trials.single import (
     add_options,
@@ -100,6 +101,7 @@ def tell(config, result):
 
 def main(arguments):
     """Trains, and writes what came out."""
+    check_alone("A workload of this recipe")
     chosen = parse(arguments)
     config = plan(chosen)
     name = f"{Path(chosen.workload).stem}_{chosen.variant or 'base'}"

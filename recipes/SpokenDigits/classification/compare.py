@@ -25,6 +25,7 @@ from leanbrain.dataio.digest import data_digest
 from leanbrain.dataio.digits import synthesise_digits
 from leanbrain.dataio.manifests import SPLITS
 from leanbrain.digests import yaml_digest
+from leanbrain.experiments.processes import check_alone
 from leanbrain.files import make_folder, read_json
 from leanbrain.hyperyaml import as_override
 
@@ -136,6 +137,7 @@ def seconds_of(folder):
 
 def main(arguments):
     """Synthesises if needed, trains what is missing, writes CSV and PNG."""
+    check_alone("compare.py")
     options, rest = parse(arguments)
     results = make_folder(Path(options.results_folder).resolve())
     started = time.monotonic()

@@ -132,8 +132,11 @@ def make_dataset(hparams, table, noises, condition="clean"):
     return data
 
 
-def train_sampler(hparams, table, batches_per_epoch):
-    """Shuffled batches of any language, of not too different lengths."""
+def train_sampler(hparams, table, batches_per_epoch, rank=0, world_size=1):
+    """Shuffled batches of any language, of not too different lengths.
+
+    Those of one rank; what all ranks must learn alike takes all of them.
+    """
     return LanguageBatchSampler(
         [row["duration"] for row in table.values()],
         ["any"] * len(table),
@@ -141,6 +144,8 @@ def train_sampler(hparams, table, batches_per_epoch):
         batches_per_epoch=batches_per_epoch,
         jitter=0.5,
         seed=hparams["seed"],
+        rank=rank,
+        world_size=world_size,
     )
 
 

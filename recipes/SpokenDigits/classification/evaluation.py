@@ -68,12 +68,11 @@ class Stopwatch:
         try:
             yield
         finally:
-            known = self.seconds()
             spent = time.monotonic() - started
             if if_main_process():
-                write_json(
-                    self.path, {**known, part: known.get(part, 0) + spent}
-                )
+                known = self.seconds()
+                known[part] = known.get(part, 0) + spent
+                write_json(self.path, known)
 
 
 def count_parameters(modules):

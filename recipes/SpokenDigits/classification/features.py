@@ -1,6 +1,9 @@
 """From a batch to features: exact lengths, a cache, pooling without padding."""
 
 import torch
+from torch.distributed.nn.functional import all_reduce
+
+from leanbrain.dataio.epochs import rank_and_size
 
 
 def count_frames(wavs, lens, hop):
@@ -52,6 +55,69 @@ def run_block(block, hidden, valid):
     result = hidden.new_zeros(hidden.shape)
     result[valid] = frames
     return result
+
+
+class BatchNorm(torch.nn.Module):
+    """Batch normalisation of frames [N, C], those of all ranks together.
+
+    On one rank the same as torch.nn.BatchNorm1d, whose state it has. For
+    several SpeechBrain would put one in its place that knows GPUs only.
+
+    Arguments
+    ---------
+    num_features : int
+        C.
+    """
+
+    MOMENTUM, EPSILON = 0.1, 1e-5
+
+    def __init__(self, num_features):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.ones(num_features))
+        self.bias = torch.nn.Parameter(torch.zeros(num_features))
+        self.register_buffer("running_mean", torch.zeros(num_features))
+        self.register_buffer("running_var", torch.ones(num_features))
+        self.register_buffer("num_batches_tracked", torch.tensor(0))
+
+    def forward(self, frames):
+        """Normalises; in training also follows the statistics."""
+        if self.training:
+            self.num_batches_tracked += 1
+            if rank_and_size()[1] > 1:
+                return self._over_ranks(frames)
+        return torch.nn.functional.batch_norm(
+            frames,
+            self.running_mean,
+            self.running_var,
+            self.weight,
+            self.bias,
+            self.training,
+            self.MOMENTUM,
+            self.EPSILON,
+        )
+
+    def _over_ranks(self, frames):
+        """The same by sums over all ranks."""
+        count = all_reduce(frames.new_full((1,), len(frames)))
+        mean = all_reduce(frames.sum(0)) / count
+        away = frames - mean
+        variance = all_reduce(away.square().sum(0)) / count
+        with torch.no_grad():
+            self.running_mean.lerp_(mean, self.MOMENTUM)
+            unbiased = variance * count / (count - 1)
+            self.running_var.lerp_(unbiased, self.MOMENTUM)
+        scale = self.weight * (variance + self.EPSILON).rsqrt()
+        return away * scale + self.bias
+
+
+class Blocks(torch.nn.ModuleList):
+    """Blocks one after the other, with a forward pass that DDP can wrap."""
+
+    def forward(self, hidden, valid):
+        """Runs each as `run_block` does."""
+        for block in self:
+            hidden = run_block(block, hidden, valid)
+        return hidden
 
 
 def pool_statistics(hidden, valid):

@@ -6,6 +6,7 @@ import speechbrain as sb
 import torch
 from data import evaluation_loader, train_sampler
 from noise import pink, white
+from speechbrain.utils.distributed import if_main_process
 
 from leanbrain.dataio.sampler import evaluation_batches
 from leanbrain.nmf.features import NMFFeatures
@@ -76,7 +77,7 @@ def learn_noise(front_end, sample_rate, seed=0):
 def draw_front_end(hparams, dataset, step):
     """Atoms, and the longest validation utterance in them."""
     front_end = hparams["compute_features"]
-    if isinstance(front_end, NMFFeatures):
+    if if_main_process() and isinstance(front_end, NMFFeatures):
         longest = max((dataset[i]["sig"] for i in range(len(dataset))), key=len)
         folder, board = hparams["output_folder"], hparams["tensorboard"]
         for path in write_figures(front_end, longest, folder, board, step):

@@ -28,6 +28,7 @@ from leanbrain.checks import UserError, check_int, check_known
 from leanbrain.dataio.digits import synthesise_digits
 from leanbrain.experiments.backends import LocalPool
 from leanbrain.experiments.ledger import Ledger
+from leanbrain.experiments.processes import check_alone
 from leanbrain.experiments.trials import STATUSES
 from leanbrain.files import make_folder, write_text
 from leanbrain.pruning.comparison.stages import describe, run_plan
@@ -107,6 +108,7 @@ def say_flops(planner):
 
 def main(arguments):
     """Plans, trains what is missing, writes the CSV."""
+    check_alone("sparse.py")
     options = parse(arguments)
     if options.workers is not None:
         check_int("--workers", options.workers, low=0)

@@ -1,7 +1,7 @@
 """The sparse side of the recipe: the run's pruner, and what a run cost."""
 
 import torch
-from features import pool_statistics, run_block
+from features import pool_statistics
 
 from leanbrain.pruning.flops.meter import CostMeter, macs
 from leanbrain.pruning.host.starting import method_pruner
@@ -43,9 +43,7 @@ def batch_macs(hparams):
     @torch.no_grad()
     def run():
         """A full batch through the classifier."""
-        hidden = feats
-        for block in net["blocks"]:
-            hidden = run_block(block, hidden, valid)
+        hidden = net["blocks"](feats, valid)
         net["output"](pool_statistics(hidden, valid))
 
     net["blocks"].eval()  # the statistics of batch norm stay as they are

@@ -53,12 +53,12 @@ from features import (  # noqa: E402
     FrontEnd,
     limit_range,
     pool_statistics,
-    run_block,
     valid_frames,
 )
 from front_end import draw_front_end, fit_front_end  # noqa: E402
 from sparsity import pruner_of, sparsity_facts  # noqa: E402
 
+from leanbrain.dataio.epochs import rank_and_size  # noqa: E402
 from leanbrain.dataio.loader import make_train_loader  # noqa: E402
 from leanbrain.pruning.flops.batch_seconds import full_batches  # noqa: E402
 from leanbrain.pruning.host.starting import connect_pruner  # noqa: E402
@@ -84,8 +84,7 @@ class Classifier(sb.Brain):
         hidden = net["normalize"](feats, shares).masked_fill(padding, 0.0)
         if stage == sb.Stage.TRAIN:
             hidden = net["drop_spans"](net["drop_bands"](hidden))
-        for block in self.modules.blocks:
-            hidden = run_block(block, hidden, valid)
+        hidden = self.modules.blocks(hidden, valid)
         pooled = pool_statistics(hidden, valid)
         return self.modules.output(net["dropout"](pooled)).log_softmax(-1)
 
@@ -176,6 +175,7 @@ def load(arguments):
     """The YAML with overrides; makes the output folder."""
     hparams_file, run_opts, overrides = sb.parse_arguments(arguments)
     hparams = load_recipe(hparams_file, overrides)
+    sb.utils.distributed.ddp_init_group(run_opts)
     sb.utils.distributed.run_on_main(
         make_folder, kwargs={"path": hparams["output_folder"]}
     )
@@ -226,7 +226,10 @@ def main(arguments):
         fit_front_end(hparams, datasets, tables)
     with stopwatch.running("training"):
         sampler = train_sampler(
-            hparams, perturbed, hparams["batches_per_epoch"]
+            hparams,
+            perturbed,
+            hparams["batches_per_epoch"],
+            *rank_and_size(),
         )
         brain.fit(
             hparams["epoch_counter"],

@@ -1,11 +1,7 @@
 """The digits recipe as its users run it: command lines on a small corpus."""
 
 import json
-import os
-import signal
-import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -106,22 +102,13 @@ def test_all_front_ends_have_a_classifier_of_the_same_size(trained):
 
 
 def test_kill_9_and_the_same_command_again(
-    run, recipe, corpus, trained, tmp_path, assert_equal
+    run, run_killed, recipe, corpus, trained, tmp_path, assert_equal
 ):
     name, straight = trained
     out = tmp_path / "run"
-    process = subprocess.Popen(
-        command(recipe, f"{name}.yaml", corpus, out),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
-    deadline = time.monotonic() + 600
-    while not list(out.glob("save/CKPT*")) and time.monotonic() < deadline:
-        time.sleep(0.01)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
-    assert list(out.glob("save/CKPT*")), "no checkpoint was seen in time"
+    run_killed(*command(recipe, f"{name}.yaml", corpus, out)[1:])
+    assert len(list(out.glob("save/CKPT*"))) == 1
+    assert len(list(out.glob("save/.partial-*"))) == 1
     assert not (out / "result.json").exists()
     done = run(recipe, f"{name}.yaml", corpus, out)
     assert done.returncode == 0, done.stderr[-2000:]

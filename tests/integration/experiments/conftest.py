@@ -104,8 +104,8 @@ class Gate:
         self.path.touch()
 
 
-def wait_until(condition, seconds=30.0):
-    """Waits for something that must come."""
+def wait_until(condition, seconds=600.0):
+    """Waits for something that must come, however busy the machine is."""
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "it did not come"

@@ -48,7 +48,7 @@ def test_a_killed_job_is_replaced(functions, tmp_path, root, gate, processes):
     processes.kill(worker)
     gate.wait_for(2)
     gate.open()
-    launcher.join(60)
+    launcher.join(600)
     assert [row["attempts"] for row in rows] == [2, 1]
 
 

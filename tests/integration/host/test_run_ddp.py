@@ -48,7 +48,7 @@ def test_ranks_end_with_the_same_masks_and_weights(tmp_path):
         env={**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=600,
     )
     assert done.returncode == 0, done.stderr[-3000:]
     # 16 sentences, 4 in a batch, on two ranks: 2 steps in each of 4 epochs.

@@ -1,30 +1,9 @@
 """The recipe with features learned from the speech."""
 
 import json
-import shutil
 
 import pytest
 import torch
-
-
-@pytest.fixture(scope="module")
-def nmf_recipe(repo_root, recipe, tmp_path_factory):
-    """The recipe with one line changed: features learned from the speech."""
-    root = tmp_path_factory.mktemp("tree")
-    shutil.copytree(repo_root / "hparams", root / "hparams")
-    copy = root / recipe.relative_to(repo_root)
-    shutil.copytree(recipe, copy)
-    path = copy / "hparams" / "model.yaml"
-    lines = path.read_text().splitlines()
-    changed = [
-        line.replace("features/fbank.yaml", "features/nmf.yaml")
-        if "!include" in line
-        else line
-        for line in lines
-    ]
-    assert sum(a != b for a, b in zip(lines, changed, strict=True)) == 1
-    path.write_text("\n".join(changed) + "\n")
-    return copy
 
 
 @pytest.fixture(scope="module")

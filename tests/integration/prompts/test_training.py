@@ -1,10 +1,6 @@
 """What a run leaves, and that it goes on where it was killed."""
 
 import json
-import os
-import signal
-import subprocess
-import time
 
 import pytest
 import torch
@@ -136,7 +132,15 @@ def test_masks_of_one_run_are_trained_by_another(
 
 
 def test_kill_9_in_mid_epoch_and_the_same_command_again(
-    run, recipe, corpus, dense, adaptive, tmp_path, assert_equal, command
+    run,
+    run_killed,
+    recipe,
+    corpus,
+    dense,
+    adaptive,
+    tmp_path,
+    assert_equal,
+    command,
 ):
     """Weights, masks, moments and random numbers: equal to a straight run.
 
@@ -148,18 +152,9 @@ def test_kill_9_in_mid_epoch_and_the_same_command_again(
         "ckpt_interval_steps": 3,
         "method": "adaptive",
     }
-    process = subprocess.Popen(
-        command(recipe, "pruned.yaml", corpus, out, **options),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
-    deadline = time.monotonic() + 600
-    while not list(out.glob("save/CKPT*")) and time.monotonic() < deadline:
-        time.sleep(0.01)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
-    assert list(out.glob("save/CKPT*")), "no checkpoint was seen in time"
+    run_killed(*command(recipe, "pruned.yaml", corpus, out, **options)[1:])
+    assert len(list(out.glob("save/CKPT*"))) == 1
+    assert len(list(out.glob("save/.partial-*"))) == 1
     assert not (out / "result.json").exists()
     done = run(recipe, "pruned.yaml", corpus, out, **options)
     assert done.returncode == 0, done.stderr[-2000:]

@@ -92,5 +92,5 @@ print("rank", dist.get_rank(), "done")
 def test_ranks_list_and_load_the_same(on_two_ranks, late, tmp_path, body):
     script = tmp_path / "checkpoints.py"
     script.write_text(START + body)
-    said = on_two_ranks(late, script, tmp_path / "save")
-    assert said.count("done") == 2
+    done = on_two_ranks(late, script, tmp_path / "save")
+    assert done.stdout.count("done") == 2

@@ -216,7 +216,7 @@ def run_python(code):
         env={**os.environ, "PYTHONPATH": path},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
     )
 
 

@@ -40,19 +40,19 @@ def crashes(config, folder):
 
 
 def sleeps(config, folder):
-    time.sleep(60)
+    time.sleep(3600)
 
 
 def stuck(config, folder):
     # PyDLL keeps Python's lock: no other thread of this process runs.
-    ctypes.PyDLL(None).sleep(60)
+    ctypes.PyDLL(None).sleep(3600)
 
 
 def has_children(config, folder, pids):
-    child = subprocess.Popen(["sleep", "60"], start_new_session=True)
+    child = subprocess.Popen(["sleep", "3600"], start_new_session=True)
     with open(pids, "a") as file:
         file.write(f"{child.pid}\n")
-    time.sleep(60)
+    time.sleep(3600)
 
 
 def gated(config, folder, gate):

@@ -93,7 +93,7 @@ def test_a_row_says_where_it_comes_from(functions, root):
     assert row["host"]["cores"] >= 1
     assert row["versions"]["leanbrain"] and row["commit"]
     assert row["started"].endswith("+00:00")
-    assert 0 <= row["seconds"] < 5
+    assert 0 <= row["seconds"] < 600
     assert row["run"] == f"{functions}:square" and row["config"] == {"x": 0}
 
 

@@ -148,11 +148,11 @@ def test_children_are_counted_alive_and_ended():
     assert ended >= alive - 0.02
 
 
-def read_as_rank(rank, port, answers):
+def read_as_rank(rank, meeting, answers):
     """In a process of two: a clock that ran `rank` + 1 seconds."""
     torch.distributed.init_process_group(
         "gloo",
-        init_method=f"tcp://127.0.0.1:{port}",
+        init_method=f"file://{meeting}",
         rank=rank,
         world_size=2,
     )
@@ -165,21 +165,18 @@ def read_as_rank(rank, port, answers):
 
 
 @pytest.mark.ddp
-def test_the_slowest_process_counts():
-    from socket import socket
-
-    with socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+def test_the_slowest_process_counts(tmp_path, monkeypatch):
+    monkeypatch.setenv("GLOO_SOCKET_IFNAME", "lo")
+    meeting = tmp_path / "meeting"
     context = multiprocessing.get_context("fork")
     answers = context.Queue()
     ranks = [
-        context.Process(target=read_as_rank, args=(i, port, answers))
+        context.Process(target=read_as_rank, args=(i, meeting, answers))
         for i in range(2)
     ]
     for rank in ranks:
         rank.start()
-    found = [answers.get(timeout=60) for _ in ranks]
+    found = [answers.get(timeout=600) for _ in ranks]
     for rank in ranks:
-        rank.join(timeout=60)
+        rank.join(timeout=600)
     assert found == [{"step": 2.0, "cpu": 2.0, "wall": 2.0}] * 2

@@ -125,7 +125,8 @@ def test_the_shipped_suite_starts(repo_root, tmp_path, kind, monkeypatch):
 
 def test_adding_a_workload_voids_no_target(repo_root, tmp_path):
     source = repo_root / "recipes" / "OptimizerBenchmark" / "CPU"
-    copy = shutil.copytree(source, tmp_path / "CPU")
+    ignored = shutil.ignore_patterns("__pycache__")
+    copy = shutil.copytree(source, tmp_path / "CPU", ignore=ignored)
     files = sorted((source / "hparams").glob("*.yaml"))
     assert len(files) == 3
     added = copy / "hparams" / "added.yaml"

@@ -104,9 +104,10 @@ def test_draws_come_from_the_generator():
 
 def test_bootstrap_is_fast():
     times = pool(np.random.default_rng(18), 12, 9, np.ones(12), 3, 5)
-    started = time.perf_counter()
+    started = time.process_time()
     bootstrap_scores(times, np.random.default_rng(0), draws=2000)
-    assert time.perf_counter() - started < 1.0
+    # Some 0.2 s; the bound only catches loops in Python.
+    assert time.process_time() - started < 3.0
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,7 @@ from leanbrain.checks import UserError, check_int
 from leanbrain.dataio.manifests import read_manifest
 from leanbrain.dataio.synthesis import synthesise_corpus
 from leanbrain.experiments.backends import LocalPool
+from leanbrain.experiments.processes import check_alone
 from leanbrain.experiments.trials import STATUSES
 from leanbrain.files import make_folder
 from leanbrain.pruning.comparison.cells import Site
@@ -145,6 +146,7 @@ def report(options, suite, site):
 
 def main(arguments):
     """Runs the comparison and writes its report."""
+    check_alone("compare.py")
     options = parse(arguments)
     if options.merge and not options.keep:
         raise UserError("`--merge` must come with --keep, got it alone.")

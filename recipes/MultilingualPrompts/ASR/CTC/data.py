@@ -2,7 +2,6 @@
 
 import functools
 import logging
-import os
 from pathlib import Path
 
 import speechbrain as sb
@@ -12,6 +11,7 @@ from speechbrain.utils.distributed import run_on_main
 from speechbrain.utils.filter_analysis import stack_filter_properties
 
 from leanbrain.checks import UserError
+from leanbrain.dataio.epochs import rank_and_size
 from leanbrain.dataio.manifests import load_audio, read_manifest
 from leanbrain.dataio.sampler import LanguageBatchSampler, evaluation_batches
 from leanbrain.dataio.synthesis import synthesise_corpus
@@ -145,6 +145,7 @@ def label_file(hparams):
 
 def train_sampler(hparams, table):
     """Batches of one language each, in this rank's share."""
+    rank, world_size = rank_and_size()
     return LanguageBatchSampler(
         [row["duration"] for row in table.values()],
         [row["lang"] for row in table.values()],
@@ -152,8 +153,8 @@ def train_sampler(hparams, table):
         batches_per_epoch=hparams["batches_per_epoch"],
         temperature=hparams["temperature"],
         seed=hparams["seed"],
-        rank=int(os.environ.get("RANK", 0)),
-        world_size=int(os.environ.get("WORLD_SIZE", 1)),
+        rank=rank,
+        world_size=world_size,
     )
 
 

@@ -26,6 +26,7 @@ from leanbrain.dataio.digest import data_digest
 from leanbrain.dataio.manifests import SPLITS, read_manifest
 from leanbrain.dataio.synthesis import synthesise_corpus
 from leanbrain.digests import yaml_digest
+from leanbrain.experiments.processes import check_alone
 from leanbrain.files import make_folder, read_json
 from leanbrain.hyperyaml import as_override, load_yaml
 from leanbrain.pruning.report.report import (
@@ -120,6 +121,7 @@ def train(name, folder, settings, seconds_per_step):
 
 def main(arguments):
     """Synthesises if needed, trains the models, writes the report."""
+    check_alone("demo.py")
     options = parse(arguments)
     results = make_folder(Path(options.results_folder).resolve())
     seed, overrides = budgets(options.data_folder)

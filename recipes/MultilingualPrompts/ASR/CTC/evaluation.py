@@ -87,9 +87,14 @@ class Stopwatch:
         self.path = Path(path)
 
     def add(self, seconds):
-        """Adds the seconds of this start; returns the sum."""
+        """Adds the seconds of this start; returns the sum.
+
+        Only the main process knows those of earlier starts: another one might
+        find this start among them already.
+        """
+        if not if_main_process():
+            return seconds
         if self.path.exists():
             seconds += read_json(self.path)["seconds"]
-        if if_main_process():
-            write_json(self.path, {"seconds": seconds})
+        write_json(self.path, {"seconds": seconds})
         return seconds

@@ -49,7 +49,6 @@ def prepare_front_end(hparams, datasets):
         loader(datasets["train"], shuffle=True),
         loader(datasets["valid"], shuffle=False),
         logger=hparams["tensorboard"],
-        progress=if_main_process(),
     )
     if if_main_process() and isinstance(front_end, NMFFeatures):
         first = datasets["valid"][0]["sig"]

@@ -84,45 +84,19 @@ def test_two_steps(piece, arguments, tmp_path, capsys, name, variant, target):
     assert f"target {target} % not reached" in capsys.readouterr().out
 
 
-# All networks, one after the other: most of the time goes into imports.
-EVERY_NET = """
-import json, sys
-recipe, *lines = json.load(open(sys.argv[1]))
-sys.path.insert(0, recipe)
-import train
-from leanbrain.optbench.trials import ranks
-# The same processes cannot make a second group.
-leave, ranks.leave_ranks = ranks.leave_ranks, lambda: None
-for line in lines:
-    train.main(line)
-leave()
-"""
-
-
-@pytest.fixture(scope="module")
-def two_ranks(tmp_path_factory, recipe, arguments):
-    """The results of two processes, by network."""
-    folder = tmp_path_factory.mktemp("ranks")
-    (folder / "every_net.py").write_text(EVERY_NET)
-    lines = [arguments(name, folder / name) for name in NETS]
-    (folder / "lines.json").write_text(json.dumps([str(recipe), *lines]))
-    done = launch(
-        folder,
-        *("-m", "torch.distributed.run", "--standalone"),
-        *("--nproc_per_node=2", "every_net.py", "lines.json"),
-    )
-    assert done.returncode == 0, done.stderr
-    return {name: result_in(folder / name) for name in NETS}
-
-
 @pytest.mark.slow
 @pytest.mark.ddp
 @pytest.mark.parametrize("name", NETS)
 def test_two_ranks_train_what_one_does(
-    piece, arguments, two_ranks, tmp_path, name
+    piece, recipe, arguments, corpus, on_two_ranks, tmp_path, name
 ):
-    piece("train").main(arguments(name, tmp_path))
-    one, two = result_in(tmp_path), two_ranks[name]
+    """From the preparation on, which one of them does."""
+    words = arguments(name, tmp_path / "two", "--data_folder", str(corpus))
+    on_two_ranks("late_writes", recipe / "train.py", *words)
+    assert (corpus / "leanbrain" / "unigram_30.model").is_file()
+    words = arguments(name, tmp_path / "one", "--data_folder", str(corpus))
+    piece("train").main(words)
+    one, two = (result_in(tmp_path / name) for name in ("one", "two"))
     assert two["steps"] == 5 and two["status"] == "done"
     assert all(check["passed"] for check in two["audit"])
     pairs = list(zip(one["curve"], two["curve"], strict=True))

@@ -24,7 +24,7 @@ from pathlib import Path
 import torch
 
 LIMIT_S = 400
-LATE_S = {"writes": 0.15, "reads": 0.03}
+LATE_S = {"writes": 0.06, "reads": 0.03}
 WRITES = (
     (os, "rename"),
     (os, "replace"),
