@@ -97,7 +97,7 @@ bench-nmf: $(RIVALS) ## NMF against scikit-learn and torchnmf (about an hour, on
 	$(PY) tests/benchmarks/nmf_page.py
 
 bench-optimizers: $(STAMP) ## which optimizer trains small speech models first (minutes); DATA=<folder> for real speech
-	$(PY) recipes/OptimizerBenchmark/benchmark.py \
+	$(PY) -m leanbrain bench-optimizers \
 		recipes/OptimizerBenchmark/suites/cpu.yaml \
 		$(if $(DATA),--data_folder "$(DATA)")
 

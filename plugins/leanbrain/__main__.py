@@ -44,7 +44,8 @@ COMMANDS = {
         "write one model per pathway from the checkpoints of a pruned run"
     ),
     "swap": Command("put another optimizer into a recipe's YAML"),
-    "optimizer-report": Command("write the report of an optimizer benchmark"),
+    "bench-optimizers": Command("time optimizers on the workloads of a suite"),
+    "optimizer-report": Command("write the report of such a benchmark again"),
     "trials": Command("count the trials of an experiment, mend its ledger"),
 }
 

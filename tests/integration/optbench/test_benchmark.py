@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from leanbrain.__main__ import _parser_of
 from leanbrain.checks import UserError
+from leanbrain.commands import bench_optimizers
 from leanbrain.experiments.ledger import Ledger
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -16,18 +18,6 @@ TOY = Path(__file__).resolve().parent / "toy"
 RECIPE = ROOT / "recipes" / "OptimizerBenchmark"
 OPTIMIZERS = ["adamw", "sgd_nesterov"]
 SHORT = {"total_steps": 20, "width": 8}
-
-
-def load(name):
-    spec = importlib.util.spec_from_file_location(name, RECIPE / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-@pytest.fixture(scope="module")
-def benchmark():
-    return load("benchmark")
 
 
 @pytest.fixture(scope="module")
@@ -51,18 +41,31 @@ def suite(tmp_path_factory):
     return path
 
 
-def run(benchmark, suite, *words):
+def load(name):
+    spec = importlib.util.spec_from_file_location(name, RECIPE / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def bench(words):
+    """The command, whose errors are raised here."""
+    parser = _parser_of("bench-optimizers", bench_optimizers)
+    bench_optimizers.main(parser.parse_args(words))
+
+
+def run(suite, *words):
     folder = suite.parent / "results"
-    benchmark.main(
+    bench(
         [str(suite), "--results_folder", str(folder), "--workers", "0", *words]
     )
     return folder
 
 
 @pytest.fixture(scope="module")
-def finished(benchmark, suite):
-    run(benchmark, suite, "--set_targets")
-    return run(benchmark, suite)
+def finished(suite):
+    run(suite, "--set_targets")
+    return run(suite)
 
 
 def test_targets_say_where_they_come_from(suite, finished):
@@ -99,9 +102,9 @@ def test_the_report_is_of_these_trials(finished):
     assert {x["optimizer"] for x in rows} == set(OPTIMIZERS)
 
 
-def test_a_second_run_trains_nothing(benchmark, suite, finished, capsys):
+def test_a_second_run_trains_nothing(suite, finished, capsys):
     before = (finished / "ledger.jsonl").read_bytes()
-    run(benchmark, suite)
+    run(suite)
     assert (finished / "ledger.jsonl").read_bytes() == before
     assert "All 8 trials are recorded already." in capsys.readouterr().out
 
@@ -150,14 +153,14 @@ def test_the_readmes_show_what_is_kept():
         (["--optimizers", "nowhere.yaml"], "nowhere.yaml does not exist"),
     ],
 )
-def test_what_a_user_mistypes(benchmark, suite, finished, words, sentence):
+def test_what_a_user_mistypes(suite, finished, words, sentence):
     with pytest.raises(UserError, match=sentence):
-        run(benchmark, suite, *words)
+        run(suite, *words)
 
 
-def test_targets_of_other_sources_are_refused(benchmark, suite, finished):
+def test_targets_of_other_sources_are_refused(suite, finished):
     with pytest.raises(UserError, match="set targets again"):
-        run(benchmark, suite, "--overrides", "{total_steps: 30}")
+        run(suite, "--overrides", "{total_steps: 30}")
 
 
 BROKEN = """\
@@ -174,14 +177,14 @@ search_space: {lr: {min: 0.1, max: 1.0, scaling: log}}
 
 
 def test_one_broken_optimizer_does_not_stop_the_others(
-    benchmark, suite, finished, tmp_path, capsys
+    suite, finished, tmp_path, capsys
 ):
     file = tmp_path / "broken.yaml"
     file.write_text(BROKEN)
     names = ["adamw", str(file)]
     out = tmp_path / "results"
     words = [str(suite), "--workers", "0", "--results_folder", str(out)]
-    benchmark.main([*words, "--optimizers", *names])
+    bench([*words, "--optimizers", *names])
     rows = Ledger(out).read()
     ends = {}
     for row in rows:
@@ -194,12 +197,12 @@ def test_one_broken_optimizer_does_not_stop_the_others(
     assert "broken" in (out / "report.md").read_text()
 
 
-def test_targets_of_other_workloads_stay(benchmark, suite, finished, tmp_path):
+def test_targets_of_other_workloads_stay(suite, finished, tmp_path):
     path = suite.parent / "targets.json"
     before = json.loads(path.read_text())
     mine = tmp_path / "mine.json"
     mine.write_text(json.dumps({**before, "other": before["toy"]}))
-    run(benchmark, suite, "--set_targets", "--targets", str(mine))
+    run(suite, "--set_targets", "--targets", str(mine))
     assert json.loads(mine.read_text()) == {**before, "other": before["toy"]}
 
 
@@ -212,28 +215,28 @@ def test_targets_of_other_workloads_stay(benchmark, suite, finished, tmp_path):
         ("backend: !new:no.such.Class", "cannot be built"),
     ],
 )
-def test_a_broken_suite_is_one_sentence(benchmark, tmp_path, text, sentence):
+def test_a_broken_suite_is_one_sentence(tmp_path, text, sentence):
     path = tmp_path / "suite.yaml"
     path.write_text(text)
     with pytest.raises(UserError, match=sentence):
-        benchmark.main([str(path)])
+        bench([str(path)])
 
 
-def test_a_backend_must_be_one(benchmark, suite, tmp_path):
+def test_a_backend_must_be_one(suite, tmp_path):
     path = suite.parent / "backend.yaml"
     path.write_text(suite.read_text() + "backend: 3\n")
     with pytest.raises(UserError, match="`backend` must have .*, got 3"):
-        benchmark.main([str(path)])
+        bench([str(path)])
 
 
 @pytest.mark.parametrize("key", ["rules", "targets", "optimizers"])
-def test_a_suite_without_a_key_is_named(benchmark, suite, tmp_path, key):
+def test_a_suite_without_a_key_is_named(suite, tmp_path, key):
     content = yaml.safe_load(suite.read_text())
     del content[key]
     path = tmp_path / "suite.yaml"
     path.write_text(yaml.safe_dump(content))
     with pytest.raises(UserError, match=f"must have the key `{key}`"):
-        benchmark.main([str(path)])
+        bench([str(path)])
 
 
 def test_published_targets_are_those_of_the_workloads():

@@ -1,11 +1,11 @@
-"""AlgoPerf's suite through `benchmark.py`: by the clock, published targets."""
-
-import importlib.util
+"""AlgoPerf's suite through its command: by the clock, published targets."""
 
 import pytest
 import yaml
 
+from leanbrain.__main__ import _parser_of
 from leanbrain.checks import UserError
+from leanbrain.commands import bench_optimizers
 from leanbrain.experiments.ledger import Ledger
 from leanbrain.optbench.suite.file import load_suite
 from leanbrain.optbench.suite.stages import published_targets
@@ -21,15 +21,6 @@ TINY = {
     "budget_s": 0.2,
     "eval_period_s": 0.1,
 }
-
-
-@pytest.fixture(scope="module")
-def benchmark(repo_root):
-    path = repo_root / "recipes" / "OptimizerBenchmark" / "benchmark.py"
-    spec = importlib.util.spec_from_file_location("benchmark", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture
@@ -60,18 +51,24 @@ def test_published_targets(suite, official):
     assert found["deepspeech/tanh"]["target"] == 15.0883
 
 
-def test_a_folder_is_needed(suite, benchmark):
+def bench(words):
+    """The command, whose errors are raised here."""
+    parser = _parser_of("bench-optimizers", bench_optimizers)
+    bench_optimizers.main(parser.parse_args(words))
+
+
+def test_a_folder_is_needed(suite):
     with pytest.raises(UserError, match="has no embedded data, got None"):
-        benchmark.main([str(suite), "--workers", "0"])
+        bench([str(suite), "--workers", "0"])
 
 
-def test_two_steps_by_the_clock(suite, benchmark, official, tmp_path):
+def test_two_steps_by_the_clock(suite, official, tmp_path):
     out = tmp_path / "results"
     prepared = {"prepared_folder": str(tmp_path / "prepared")}
     words = [str(suite), "--workers", "0", "--results_folder", str(out)]
     words += ["--data_folder", str(official), "--optimizers", "nadamw"]
     words += ["--workloads", "conformer"]
-    benchmark.main([*words, "--overrides", yaml.safe_dump(TINY | prepared)])
+    bench([*words, "--overrides", yaml.safe_dump(TINY | prepared)])
     rows = Ledger(out).read()
     assert [x["status"] for x in rows] == ["done"] * 3
     for row in rows:
