@@ -4,6 +4,7 @@
 To run this recipe, do the following:
 > python sparse.py suites/sparse.yaml --data_folder <folder of manifests>
 > python sparse.py suites/sparse.yaml --data_folder <...> --dry_run
+> python sparse.py suites/sparse.yaml --data_folder <...> --debug
 > python sparse.py suites/sparse.yaml --data_folder <...> --seeds 1 \
     --methods gradual rigl
 
@@ -42,7 +43,10 @@ def parse(arguments):
     add = parser.add_argument
     add("suite", help="YAML file: methods, sparsities, seeds, budget")
     add("--data_folder", help="folder of train.csv, valid.csv, test.csv")
-    add("--results_folder", default="results/SpokenDigits/sparse")
+    add(
+        "--results_folder",
+        help="where all goes (default: results/SpokenDigits/sparse)",
+    )
     add("--methods", nargs="+", help="some of the suite's, by name")
     add("--seeds", nargs="+", type=int, help="in place of the suite's")
     add("--equal", nargs="+", choices=EQUAL, help="in place of the suite's")
@@ -55,12 +59,18 @@ def parse(arguments):
         help="run trials again that ended like this",
     )
     add("--dry_run", action="store_true", help="say what it will cost")
+    add(
+        "--debug",
+        action="store_true",
+        help="a few steps, one seed: whether it runs",
+    )
     return parser.parse_args(arguments)
 
 
 def make_planner(options):
     """The suite with all that is asked for or has been run, and its data."""
     suite = load_suite(options.suite)
+    suite = debug_suite(suite) if options.debug else suite
     names = [method.name for method in suite.methods]
     for name in options.methods or ():
         check_known("methods", name, names)
@@ -68,7 +78,8 @@ def make_planner(options):
     options.seeds = options.seeds or suite.seeds
     options.equal = options.equal or suite.equal
     check_seeds(options.seeds)
-    root = make_folder(options.results_folder)
+    default = "results/SpokenDigits/sparse" + ("-debug" * options.debug)
+    root = make_folder(options.results_folder or default)
     before = read_rows(root / f"{suite.name}.csv")
     seeds = [*options.seeds, *(int(row["seed"]) for row in before)]
     equal = [*options.equal, *(row["equal"] for row in before)]
@@ -79,6 +90,13 @@ def make_planner(options):
     )
     data = options.data_folder or synthesise_digits(root / "speech")
     return Planner(suite, data, root)
+
+
+def debug_suite(suite):
+    """The same methods, each as long as a few dense steps, with one seed."""
+    return replace(
+        suite, seeds=suite.seeds[:1], dense_steps=30, pruning_steps=10, epochs=1
+    )
 
 
 def is_wanted(row, options):

@@ -5,6 +5,7 @@ To run this recipe, do the following:
 > python compare.py suites/embedded.yaml
 > python compare.py suites/real.yaml --data_folder <folder of manifests>
 > python compare.py suites/real.yaml --data_folder <...> --dry_run
+> python compare.py suites/real.yaml --data_folder <...> --debug
 > python compare.py suites/real.yaml --data_folder <...> --seeds 1
 > python compare.py suites/real.yaml --data_folder <...> --only_report
 > python compare.py suites/real.yaml --data_folder <...> \
@@ -19,12 +20,13 @@ command runs a method again.
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from leanbrain._host import user_errors
 from leanbrain.checks import UserError, check_int
 from leanbrain.dataio.manifests import read_manifest
-from leanbrain.dataio.synthesis import synthesise_corpus
+from leanbrain.dataio.synthesis import Settings, synthesise_corpus
 from leanbrain.experiments.backends import LocalPool
 from leanbrain.experiments.processes import check_alone
 from leanbrain.experiments.trials import STATUSES
@@ -32,6 +34,7 @@ from leanbrain.files import make_folder
 from leanbrain.pruning.comparison.cells import Site
 from leanbrain.pruning.comparison.collecting import collect, seeds_in
 from leanbrain.pruning.comparison.keeping import keep, merged
+from leanbrain.pruning.comparison.method import Steps
 from leanbrain.pruning.comparison.plan import make_plan
 from leanbrain.pruning.comparison.report import write_report
 from leanbrain.pruning.comparison.rows import write_kept
@@ -42,6 +45,8 @@ from leanbrain.shipped import hparams_folder
 
 FOLDER = Path(__file__).resolve().parent
 RESULTS = Path("results/MultilingualPrompts")
+DEBUG = {"lstm_neurons": 16, "warmup_steps": 1, "max_batch_s": 4.0}
+DEBUG_SPEECH = Settings(train=12, valid=2, test=2)
 
 
 def parse(arguments):
@@ -69,6 +74,11 @@ def parse(arguments):
         "--methods, not what they start from",
     )
     add("--dry_run", action="store_true", help="say what it will cost")
+    add(
+        "--debug",
+        action="store_true",
+        help="a few steps of small models, one seed: whether it runs",
+    )
     add("--only_report", action="store_true", help="run nothing any more")
     add("--keep", help="another folder for compare_<name>.csv and .json")
     add(
@@ -87,15 +97,31 @@ def parse(arguments):
 
 def make_site(options):
     """Where everything lies, and the suite."""
-    root = make_folder(
-        options.results_folder
-        or RESULTS / f"compare-{Path(options.suite).stem}"
-    )
-    data = options.data_folder or synthesise_corpus(root / "speech")
+    name = Path(options.suite).stem + ("-debug" if options.debug else "")
+    root = make_folder(options.results_folder or RESULTS / f"compare-{name}")
+    speech = DEBUG_SPEECH if options.debug else Settings()
+    data = options.data_folder or synthesise_corpus(root / "speech", speech)
     rows = read_manifest(Path(data) / "train.csv").values()
     suite = load_suite(options.suite, sorted({x["lang"] for x in rows}))
+    suite = debug_suite(suite) if options.debug else suite
     methods = hparams_folder("pruning")
     return suite, Site(FOLDER, methods, Path(data).resolve(), root.resolve())
+
+
+def debug_suite(suite):
+    """The same methods, each for a few steps of a small model."""
+    return replace(
+        suite,
+        seeds=suite.seeds[:1],
+        steps=Steps(1, 40),
+        start={**suite.start, **DEBUG, "number_of_epochs": 1}
+        | {"batches_per_epoch": 4},
+        overrides={**suite.overrides, **DEBUG},
+        methods=[
+            replace(x, overrides={**x.overrides, **DEBUG})
+            for x in suite.methods
+        ],
+    )
 
 
 def say_ends(rows):
@@ -148,6 +174,8 @@ def main(arguments):
     """Runs the comparison and writes its report."""
     check_alone("compare.py")
     options = parse(arguments)
+    if options.debug and options.keep:
+        raise UserError("`--debug` finds nothing to `--keep`, got both.")
     if options.merge and not options.keep:
         raise UserError("`--merge` must come with --keep, got it alone.")
     workers = options.workers

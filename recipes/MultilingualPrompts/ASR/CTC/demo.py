@@ -24,7 +24,7 @@ from leanbrain._host import user_errors
 from leanbrain.checks import UserError
 from leanbrain.dataio.digest import data_digest
 from leanbrain.dataio.manifests import SPLITS, read_manifest
-from leanbrain.dataio.synthesis import synthesise_corpus
+from leanbrain.dataio.synthesis import Settings, synthesise_corpus
 from leanbrain.digests import yaml_digest
 from leanbrain.experiments.processes import check_alone
 from leanbrain.files import make_folder, read_json
@@ -37,6 +37,7 @@ from leanbrain.pruning.report.report import (
 from leanbrain.shipped import find_yaml
 
 FOLDER = Path(__file__).resolve().parent
+DEBUG_SPEECH = Settings(train=12, valid=2, test=2)
 RUNS = {
     "dense": "dense.yaml",
     "dense_trained_on": "pruned.yaml",
@@ -60,16 +61,25 @@ def parse(arguments):
         "default: speech synthesised on the spot",
     )
     parser.add_argument("--seed", type=int, help="default: as in demo.yaml")
+    parser.add_argument(
+        "--debug",
+        action="store_true",
+        help="a few steps of small models on little speech: whether it runs",
+    )
     return parser.parse_args(arguments)
 
 
-def budgets(data_folder):
+def budgets(data_folder, debug):
     """What each run overrides, and the seed."""
     with open(FOLDER / "hparams" / "demo.yaml", encoding="utf-8") as stream:
         demo = load_yaml(stream)
-    pruned = {} if data_folder else demo["pruned"]
+    dense, pruned = demo["dense"], demo["pruned"]
+    if debug:
+        dense = pruned = demo["debug"]
+    elif data_folder:
+        dense, pruned = {}, {}
     return demo["seed"], {
-        "dense": {} if data_folder else demo["dense"],
+        "dense": dense,
         "dense_trained_on": {**pruned, "method": "none"},
         "adaptive": pruned,
         "fixed": {**pruned, "method": "one_shot"},
@@ -124,10 +134,11 @@ def main(arguments):
     check_alone("demo.py")
     options = parse(arguments)
     results = make_folder(Path(options.results_folder).resolve())
-    seed, overrides = budgets(options.data_folder)
+    seed, overrides = budgets(options.data_folder, options.debug)
     seed = seed if options.seed is None else options.seed
     started = time.monotonic()
-    data = options.data_folder or synthesise_corpus(results / "speech")
+    speech = DEBUG_SPEECH if options.debug else Settings()
+    data = options.data_folder or synthesise_corpus(results / "speech", speech)
     rows = read_manifest(Path(data) / "train.csv").values()
     languages = sorted({row["lang"] for row in rows})
     if len(languages) < 2:
