@@ -7,6 +7,10 @@ PYTHON ?= python3
 RESULTS ?= results/demo
 # A folder with manifests of real speech, in place of synthesised speech.
 DATA ?=
+# More words for what a target runs, such as ARGS=--debug of demo and
+# bench-optimizers (whether it runs, in two minutes), ARGS=--smoke of bench and
+# bench-nmf.
+ARGS ?=
 # Processes of `make test`: one for each core. Each test computes on one.
 JOBS ?= auto
 # The port of `make board`.
@@ -31,7 +35,7 @@ install the package python3-venv" >&2; false; }; }
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo board test unit check lint types doctest format bench \
+.PHONY: help venv demo board test commands unit check lint types doctest format bench \
 	bench-nmf bench-optimizers host-tests slurm clean
 
 help: ## list the targets
@@ -50,7 +54,8 @@ $(STAMP): setup.py
 	@touch $@
 
 demo: $(STAMP) ## train, prune and compare on synthesised speech; DATA=<folder> for real speech
-	$(PY) $(DEMO) --results_folder "$(RESULTS)" $(if $(DATA),--data_folder "$(DATA)")
+	$(PY) $(DEMO) --results_folder "$(RESULTS)" \
+		$(if $(DATA),--data_folder "$(DATA)") $(ARGS)
 
 board: $(STAMP) ## show all results in TensorBoard
 	@echo "TensorBoard: http://localhost:$(PORT)/#custom_scalars (stop it with Ctrl-C)"
@@ -60,7 +65,11 @@ board: $(STAMP) ## show all results in TensorBoard
 	@$(PY) -m tensorboard.main --logdir results --port $(PORT)
 
 test: $(STAMP) ## run all tests; fails below 90 % coverage of plugins/leanbrain
-	$(PY) -m pytest -n $(JOBS) --dist loadfile --cov --cov-report=term
+	$(PY) -m pytest -m "not command" -n $(JOBS) --dist loadfile \
+		--cov --cov-report=term
+
+commands: $(RIVALS) ## run every command of the README and the docs, in a short form
+	$(PY) -m pytest tests/commands -m command -n $(JOBS) --dist loadgroup
 
 unit: $(STAMP) ## run the fast tests only
 	$(PY) -m pytest tests/unittests -m "not slow"
@@ -84,22 +93,23 @@ format: $(STAMP) ## mend what `make lint` can mend by itself
 	$(PY) -m ruff format setup.py $(TREES)
 
 bench: $(RIVALS) ## measure speed, memory and accuracy (long)
-	$(PY) tests/benchmarks/run_all.py
+	$(PY) tests/benchmarks/run_all.py $(ARGS)
 
 $(RIVALS): $(STAMP)
 	$(PY) -m pip install --disable-pip-version-check -e ".[bench]"
 	@touch $@
 
 bench-nmf: $(RIVALS) ## NMF against scikit-learn and torchnmf (about an hour, one core)
-	$(PY) tests/benchmarks/bench_nmf.py --json tests/benchmarks/results/nmf.json
+	$(PY) tests/benchmarks/bench_nmf.py \
+		--json tests/benchmarks/results/nmf.json $(ARGS)
 	$(PY) tests/benchmarks/bench_nmf_denoise.py \
-		--json tests/benchmarks/results/nmf_denoise.json
+		--json tests/benchmarks/results/nmf_denoise.json $(ARGS)
 	$(PY) tests/benchmarks/nmf_page.py
 
 bench-optimizers: $(STAMP) ## which optimizer trains small speech models first (minutes); DATA=<folder> for real speech
 	$(PY) -m leanbrain bench-optimizers \
 		recipes/OptimizerBenchmark/suites/cpu.yaml \
-		$(if $(DATA),--data_folder "$(DATA)")
+		$(if $(DATA),--data_folder "$(DATA)") $(ARGS)
 
 host-tests: $(STAMP) ## SpeechBrain's own tests on our code (half an hour); SPEECHBRAIN_REPO=<clone>
 	PYTHON="$(CURDIR)/$(PY)" tests/host/run_host_tests.sh

@@ -1,6 +1,6 @@
 """The flag --smoke of every benchmark: sizes so tiny that only running counts.
 
-What it measures means nothing. It writes nothing but the file of --json.
+What it measures means nothing, and nothing of it is kept.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from typing import Any
 
 from blas import start_unhindered
 
+KEPT = Path(__file__).resolve().parent / "results"
+
 
 def read_options(
     parser: argparse.ArgumentParser,
@@ -23,7 +25,8 @@ def read_options(
     """Reads the command line; with --smoke, tiny sizes replace those given.
 
     A script that somebody started begins anew where variables choose kernels
-    of matrix products: no benchmark runs with them.
+    of matrix products: no benchmark runs with them. Figures that are kept stay
+    as they are: with --smoke, --json is left out if it names one.
     """
     if words is None:
         start_unhindered()
@@ -35,6 +38,8 @@ def read_options(
     options = parser.parse_args(words)
     if options.smoke:
         vars(options).update(tiny)
+        if KEPT in Path(options.json or "").resolve().parents:
+            options.json = None
     return options
 
 

@@ -69,7 +69,7 @@ def test_the_demo_on_a_folder_of_other_rates(
     tiny = {"number_of_epochs": 1, "batches_per_epoch": 3, "lstm_neurons": 8}
     seed, overrides = demo.budgets(own_folder)
     short = {name: {**own, **tiny} for name, own in overrides.items()}
-    monkeypatch.setattr(demo, "budgets", lambda _: (seed, short))
+    monkeypatch.setattr(demo, "budgets", lambda *_: (seed, short))
     said = []
 
     def run(command):

@@ -17,6 +17,7 @@ TARGETS = [
     "demo",
     "board",
     "test",
+    "commands",
     "unit",
     "check",
     "lint",
@@ -226,7 +227,7 @@ def test_check_runs_lint_types_doctests_and_tests(checkout):
         "codespell",
         "mypy plugins/leanbrain",
         "--doctest-modules plugins/leanbrain",
-        "pytest -n auto --dist loadfile --cov --cov-report",
+        "pytest -m not command -n auto --dist loadfile --cov --cov-report",
     ):
         assert part in calls, part
 
@@ -279,7 +280,9 @@ def test_ci_installs_slurm_runs_make_check_and_nothing_else(
         capture_output=True,
         text=True,
     )
-    assert done.stdout == f"{repo_root}|slurm|\n{repo_root}|check|\n"
+    assert done.stdout == "".join(
+        f"{repo_root}|{x}|\n" for x in ("slurm", "check", "commands")
+    )
     assert done.returncode == 0
 
 

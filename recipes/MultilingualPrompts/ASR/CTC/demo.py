@@ -69,7 +69,7 @@ def parse(arguments):
     return parser.parse_args(arguments)
 
 
-def budgets(data_folder, debug):
+def budgets(data_folder, debug=False):
     """What each run overrides, and the seed."""
     with open(FOLDER / "hparams" / "demo.yaml", encoding="utf-8") as stream:
         demo = load_yaml(stream)
