@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from leanbrain.__main__ import main
 from leanbrain.optbench.trials import trial
 
 pytestmark = pytest.mark.ddp
@@ -24,7 +25,6 @@ TINY = {
     "words",
     [
         (BENCHMARK / "CPU" / "train.py", BENCHMARK / "CPU/hparams/digits.yaml"),
-        (BENCHMARK / "benchmark.py", BENCHMARK / "suites" / "cpu.yaml"),
         (PROMPTS / "compare.py", PROMPTS / "suites" / "embedded.yaml"),
         (PROMPTS / "demo.py",),
         (DIGITS / "compare.py",),
@@ -40,6 +40,17 @@ def test_what_starts_processes_itself_is_no_rank(
     assert "must be one process, not one of several" in done.stderr
     assert "got WORLD_SIZE 2" in done.stderr
     assert "Traceback" not in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_command_is_no_rank(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for name, value in (("LOCAL_RANK", "1"), ("WORLD_SIZE", "2")):
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SystemExit, match="2"):
+        main(["bench-optimizers", str(BENCHMARK / "suites" / "cpu.yaml")])
+    error = capsys.readouterr().err
+    assert "leanbrain bench-optimizers must be one process, not" in error
     assert not list(tmp_path.iterdir())
 
 
