@@ -30,30 +30,50 @@ REPORT = """
 """
 
 
-@pytest.mark.ddp
-def test_ranks_end_with_the_same_masks_and_weights(tmp_path):
-    script = tmp_path / "train.py"
-    script.write_text((STOCK / "train.py").read_text() + REPORT)
-    (tmp_path / "out").mkdir()
-    # rigl grows by gradients: each rank has its own, of other sentences.
-    command = (
-        f"{sys.executable} -m torch.distributed.run --standalone "
-        f"--nproc_per_node=2 -m leanbrain run {script} {STOCK}/train.yaml "
-        f"--pruning {METHODS}/rigl.yaml --set interval=2 sparsity=0.5 "
-        f"--output_folder={tmp_path}/out --device=cpu --noprogressbar "
-        "--distributed_backend=gloo"
-    )
-    done = subprocess.run(
-        command.split(),
+TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone")
+TORCHRUN += ("--nproc_per_node=2", "-m", "leanbrain")
+
+RUN = """
+import sys
+
+from leanbrain.__main__ import main
+
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def with_torchrun(arguments):
+    """As users start it."""
+    return subprocess.run(
+        [*TORCHRUN, *arguments],
         env={**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
         capture_output=True,
         text=True,
         timeout=600,
     )
+
+
+@pytest.mark.ddp
+@pytest.mark.parametrize("how", ["torchrun", "late_writes", "late_reads"])
+def test_ranks_end_with_the_same_masks_and_weights(on_two_ranks, tmp_path, how):
+    script, out = tmp_path / "train.py", tmp_path / "out"
+    script.write_text((STOCK / "train.py").read_text() + REPORT)
+    out.mkdir()
+    # rigl grows by gradients: each rank has its own, of other sentences.
+    arguments = (
+        f"run {script} {STOCK}/train.yaml --pruning {METHODS}/rigl.yaml "
+        f"--set interval=2 sparsity=0.5 --output_folder={out} --device=cpu "
+        "--noprogressbar --distributed_backend=gloo"
+    ).split()
+    if how == "torchrun":
+        done = with_torchrun(arguments)
+    else:
+        (tmp_path / "run.py").write_text(RUN)
+        done = on_two_ranks(how, tmp_path / "run.py", *arguments)
     assert done.returncode == 0, done.stderr[-3000:]
     # 16 sentences, 4 in a batch, on two ranks: 2 steps in each of 4 epochs.
     assert done.stdout.count("leanbrain: Step 8 of 8: removed of 336") == 1
-    one, two = (torch.load(tmp_path / "out" / f"rank.{r}") for r in (0, 1))
+    one, two = (torch.load(out / f"rank.{rank}") for rank in (0, 1))
     assert (one["rank"], two["rank"]) == (0, 1)
     assert not set(one["items"]) & set(two["items"])
     assert one["step"] == two["step"] == 8

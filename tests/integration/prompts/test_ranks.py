@@ -68,6 +68,10 @@ def test_dense_then_pruned_then_the_same_command_again(train, corpus, tmp_path):
     pruned = ("pathways.yaml", corpus, out)
     first = train("late_writes", *pruned, **options)
     assert first["steps"] == 9 and 0.69 < first["sparsity"] < 0.71
+    # One of them logs.
+    assert len(list((out / "tensorboard").iterdir())) == 1
+    lines = (out / "history.jsonl").read_text().splitlines()
+    assert len(lines) == len(set(lines)) > 5
     (kept,) = out.glob("save/CKPT*")
     saved = torch.load(kept / "model.ckpt")
     (out / "result.json").unlink()
