@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -53,6 +54,7 @@ class Stepping:
             return step(*args, **kw)
         if self.before is not None:
             self.before()
+        _check_arguments(optimizer, step, args, kw)
         self._at_work = True
         try:
             self.show(optimizer)
@@ -180,6 +182,22 @@ def _refuse(name: str) -> None:
         f"with the pruner holds, got {name!r} moved otherwise: its pruning "
         "would be lost (attach the pruner to every Brain that trains it)."
     )
+
+
+def _check_arguments(
+    optimizer: Any, step: Callable[..., Any], args: Any, kw: Any
+) -> None:
+    """Refuses a step without the closure that its optimizer demands."""
+    if args or kw:
+        return
+    for name, parameter in inspect.signature(step).parameters.items():
+        positional = parameter.kind is parameter.POSITIONAL_OR_KEYWORD
+        if positional and parameter.default is parameter.empty:
+            raise UserError(
+                f"The step of {type(optimizer).__name__} must be given "
+                f"`{name}`, got none: SpeechBrain's own `fit_batch` gives "
+                "none, so that the Brain needs one that does."
+            )
 
 
 def _has_gradients(optimizer: Any) -> bool:

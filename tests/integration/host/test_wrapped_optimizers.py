@@ -206,7 +206,13 @@ def test_every_batch_is_a_step(toy, brain_of, assert_exact, steps, opt_class):
         assert torch.equal(weight != 0, mask)
 
 
-@pytest.mark.parametrize(("steps", "opt_class"), KINDS)
+def test_a_closure_that_is_demanded_is_named(toy, brain_of):
+    brain = made(toy, brain_of, Plain, LBFGS, toy.make_pruner())
+    with pytest.raises(UserError, match="step of LBFGS must be given `closu"):
+        brain.fit(brain.counter, toy.loader(), None)
+
+
+@pytest.mark.parametrize(("steps", "opt_class"), KINDS[::2] + KINDS[3:4])
 def test_the_same_by_yaml_alone(toy, brain_of, assert_exact, steps, opt_class):
     pruner = toy.make_pruner(pathways=["all"])
     brain = made(toy, brain_of, steps, None)

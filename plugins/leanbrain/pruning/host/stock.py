@@ -7,24 +7,20 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
-
-from torch.nn.parallel import DataParallel, DistributedDataParallel
 
 from leanbrain.checks import UserError
 from leanbrain.pruning.host.attach import (
-    is_attached,
     is_registered,
     trains_for,
 )
+from leanbrain.pruning.host.brains import check_attachable, derived
 from leanbrain.pruning.host.checkpoints import require_pruned
 from leanbrain.pruning.host.final_checkpoints import (
     check_same_request,
     prefer_final,
     saved_total_steps,
 )
-from leanbrain.pruning.host.opt_class import PrunedOptimizer
 from leanbrain.pruning.host.outcome import outcome_of
 from leanbrain.pruning.host.request import PruningRequest
 from leanbrain.pruning.host.run_length import (
@@ -73,6 +69,7 @@ class StockPruning:
         self._fits: dict[sb.Brain, Any] = {}
         self._checkpointer: Any = None  # of the one that was at work last
         self._evaluated = False  # since it was fitted
+        self._dense: list[str] = []  # classes fitted after the pruned one
 
     @contextmanager
     def patching(self) -> Iterator[StockPruning]:
@@ -102,10 +99,12 @@ class StockPruning:
                 train_set = train_loader(brain, train_set, train_loader_kwargs)
                 self._begin(brain, epoch_counter, train_set, inner)
             elif self._goes_on(brain):
-                train_set = train_loader(brain, train_set, train_loader_kwargs)
-                self._go_on(brain, inner)
-                self.stages.add(brain, epoch_counter, train_set)
-            elif brain not in self._fits and not brain.test_only:
+                if self._go_on(brain, inner):
+                    train_set = train_loader(
+                        brain, train_set, train_loader_kwargs
+                    )
+                    self.stages.add(brain, epoch_counter, train_set)
+            elif not brain.test_only:
                 self._leave(brain)
             self._fits.get(brain, inner)(
                 epoch_counter,
@@ -154,7 +153,9 @@ class StockPruning:
         if pruner is None or not pruner.started:
             return "No masks were set."
         outcome = outcome_of(pruner, self._checkpointer, self._evaluated)
-        return outcome.sentence(self.stages.total)
+        others = ", ".join(self._dense)
+        without = f" Trained without pruning: {others}." if others else ""
+        return outcome.sentence(self.stages.total) + without
 
     # -- which Brain --------------------------------------------------------
 
@@ -165,17 +166,16 @@ class StockPruning:
         return self.request.brain in (None, type(brain).__name__)
 
     def _goes_on(self, brain: sb.Brain, fits: bool = True) -> bool:
-        """Whether a Brain, no fit within a fit, is of what is pruned."""
-        pruner = self.pruner
-        if pruner is None or pruner.fits or (fits and brain.test_only):
+        """Whether a Brain holds weights that are pruned already."""
+        if self.pruner is None or (fits and brain.test_only):
             return False
-        return brain in self._fits or trains_for(pruner, brain)
+        return trains_for(self.pruner, brain)
 
     def _leave(self, brain: sb.Brain) -> None:
         from speechbrain.core import Brain
 
         name, wanted = type(brain).__name__, self.request.brain
-        known = {x.__name__ for x in _derived(Brain)}
+        known = {x.__name__ for x in derived(Brain)}
         if self.brain is None and wanted is not None and wanted not in known:
             raise UserError(
                 f"`--brain` must name a Brain of the script, got {wanted!r} "
@@ -183,6 +183,8 @@ class StockPruning:
             )
         if name not in self.fitted:
             self.fitted.append(name)
+        if self.brain is not None and name not in self._dense:
+            self._dense.append(name)
         logger.info("%s is trained without pruning.", name)
 
     # -- attaching ----------------------------------------------------------
@@ -215,21 +217,28 @@ class StockPruning:
             )
 
     def _attach(self, brain: sb.Brain, total_steps: int, inner: Any) -> None:
-        _check_attachable(brain)
+        check_attachable(brain)
         pruner = self.request.build(total_steps)
         self.pruner = pruner
         self._connect(pruner, brain, inner)
+        self._use(brain)
         self._announce(brain, pruner)
 
-    def _go_on(self, brain: sb.Brain, inner: Any) -> None:
-        """Attaches to another Brain on the same modules."""
+    def _go_on(self, brain: sb.Brain, inner: Any) -> bool:
+        """Attaches to another Brain on the same modules.
+
+        Returns whether this is no fit within a fit, which counts with it.
+        """
         if brain not in self._fits:
-            _check_attachable(brain)
+            check_attachable(brain)
             self._connect(self.pruner, brain, inner)
             logger.info(
                 "%s goes on with the pruned weights.", type(brain).__name__
             )
+        if self.pruner is None or self.pruner.fits:
+            return False
         self._use(brain)
+        return True
 
     def _connect(self, pruner: Any, brain: sb.Brain, inner: Any) -> None:
         checkpointer = brain.checkpointer
@@ -242,7 +251,6 @@ class StockPruning:
         self._fits[brain] = vars(brain).pop("fit")
         if new:
             prefer_final(pruner, checkpointer, self.request.facts())
-        self._use(brain)
 
     def _use(self, brain: sb.Brain) -> None:
         self.brain, self._checkpointer = brain, brain.checkpointer
@@ -262,34 +270,4 @@ class StockPruning:
                 f"{sum(t.parameter.numel() for t in pruner.targets):,}",
                 " ".join(pruner.pathways),
                 pruner.plan.total_steps,
-            )
-
-
-def _derived(kind: type) -> Iterator[type]:
-    """A class and all that are derived from it."""
-    yield kind
-    below: list[type] = kind.__subclasses__()
-    for one in below:
-        yield from _derived(one)
-
-
-def _check_attachable(brain: sb.Brain) -> None:
-    """Refuses a Brain that has a pruner, or is wrapped already."""
-    name = type(brain).__name__
-    given = vars(getattr(brain, "hparams", None) or SimpleNamespace())
-    pruned = any(
-        isinstance(value, PrunedOptimizer)
-        for value in (brain.opt_class, *given.values())
-    )
-    if pruned or is_attached(brain):
-        raise UserError(
-            f"{name} must have no pruner to be pruned by `leanbrain run`, got "
-            "one that its script or YAML attached."
-        )
-    for key, module in brain.modules.items():
-        if isinstance(module, DistributedDataParallel | DataParallel):
-            raise UserError(
-                f"A pruner must be attached to {name} before its modules are "
-                f"wrapped for several devices, got {key!r} wrapped in "
-                f"{type(module).__name__}."
             )

@@ -123,6 +123,7 @@ def test_a_brain_of_other_modules_is_none_of_the_stages(caplog):
         brain(other).fit(range(2), data())
     assert (zeros(first), zeros(other)) == (45, 0)
     assert pruning.pruner.step == 8 and "of 8:" in pruning.summary()
+    assert pruning.summary().endswith(" Trained without pruning: Tiny.")
 
 
 def test_a_brain_that_only_evaluates_averaged_weights_is_masked():
@@ -185,6 +186,22 @@ def test_fits_within_a_fit_do_not_count(cls, accumulation, caplog):
     assert pruning.pruner.frozen and zeros(modules) == 45
     assert not any(frozen[: len(frozen) // 2 - 1])
     assert "Training" not in caplog.text
+
+
+def test_a_brain_that_another_one_fits_within_its_batches():
+    """On the same weights: its steps are seen, and are none of the run."""
+    modules, _ = parts()
+    inner = brain(modules)
+
+    class Outer(Tiny):
+        def fit_batch(self, batch):
+            inner.fit(range(1), data(8))
+            return super().fit_batch(batch)
+
+    with stock().patching() as pruning:
+        brain(modules, cls=Outer).fit(range(2), data())
+    assert zeros(modules) == 45 and not inner.optimizer_step == 0
+    assert pruning.summary().startswith("Step 8 of 8: removed")
 
 
 def test_a_module_that_a_yaml_leaves_out():
