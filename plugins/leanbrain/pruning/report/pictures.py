@@ -130,9 +130,9 @@ def _error_curves(metric: str, word: str, histories: Histories) -> Section:
         )
     caption = (
         "One line per language, measured on validation data during training; "
-        "lower is better. Pruned models start from the trained dense one and "
-        "share one scale; the dense model, which starts from nothing, has its "
-        "own."
+        "lower is better. Sparse models start from the trained dense one and "
+        "share one scale; dense ones have their own, since one starts from "
+        "nothing."
     )
     title = f"{word} error rate during training"
     return Section(title, caption, tuple(charts))

@@ -36,8 +36,9 @@ def by_model(
 
 
 def updates(history: History) -> list[Mapping[str, Any]]:
-    """Records of mask updates."""
-    return [x for x in history if x["kind"] == "update"]
+    """Records of mask updates; none of a control whose masks keep all."""
+    found = [x for x in history if x["kind"] == "update"]
+    return found if any(x["sparsity_planned"] > 0 for x in found) else []
 
 
 def languages(history: History, metric: str) -> list[Line]:

@@ -6,6 +6,7 @@ from leanbrain.pruning.report.series import (
     languages,
     losses,
     sparsities,
+    updates,
 )
 
 HISTORY = [
@@ -37,6 +38,13 @@ HISTORY = [
         "metrics": {"cer": {"en": 1.0, "fr": 1.0}, "loss": 1.0},
     },
 ]
+
+
+def test_a_control_whose_masks_keep_all_is_no_sparse_model():
+    first = {"step": 0, "kind": "update"}
+    keeps_all = {**first, "sparsity_real": 0.0, "sparsity_planned": 0.0}
+    assert updates([keeps_all]) == [] and sparsities({"a": [keeps_all]}) == []
+    assert updates([keeps_all, *HISTORY]) == [keeps_all, HISTORY[3]]
 
 
 def test_languages_keep_their_colour_and_skip_gaps():
