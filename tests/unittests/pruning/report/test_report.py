@@ -112,7 +112,9 @@ def test_missing_result_is_named(runs):
         collect(runs)
 
 
-@pytest.mark.parametrize("text", ['{"sparsity": 0.', "", "\x00"])
+@pytest.mark.parametrize(
+    "text", ['{"sparsity": 0.', "", "\x00", '{"mean_cer": NaN}']
+)
 def test_broken_result_is_named(runs, text):
     (runs["fixed"] / "result.json").write_text(text)
     with pytest.raises(UserError, match=r"fixed/result.json is truncated or"):
@@ -129,8 +131,6 @@ def test_broken_result_is_named(runs, text):
         ("steps", 1.5, "an integer >= 0, got 1.5"),
         ("start_steps", True, "an integer >= 0, got True"),
         ("seconds", "long", "a number >= 0, got 'long'"),
-        ("mean_cer", float("nan"), "a number >= 0, got nan"),
-        ("mean_cer", float("inf"), "a number >= 0, got inf"),
         ("cer", {}, "at least one language, got {}"),
         ("cer", 5.0, "numbers >= 0 by language, got 5.0"),
         ("wer", {"en": "x"}, "numbers >= 0 by language, got {'en': 'x'}"),
