@@ -1,15 +1,20 @@
 """What recipes call the layers that stay dense unless asked for."""
 
-__all__ = ["DEFAULT_EXCLUDE", "DISCRIMINATOR", "LAST_OF"]
+from fnmatch import fnmatchcase
+
+__all__ = ["DEFAULT_EXCLUDE", "LAST_OF", "NO_PRODUCT", "in_discriminator"]
 
 _OUTPUT = "an output layer"
 _ADAPTER = "an adapter of a frozen layer"
-DISCRIMINATOR = "of a discriminator, which only training needs"
+NO_PRODUCT = "looked up or used entry by entry, not in a product"
+_DISCRIMINATOR = "of a discriminator, which only training needs"
 
 # Pattern -> what is called so. Each row of an output layer decides on one
 # token, speaker, or frequency. An adapter is small already, and zeros in it
 # spare nothing of the layer that it corrects.
 DEFAULT_EXCLUDE = {
+    "*discriminator*": _DISCRIMINATOR,
+    "model_d.*": _DISCRIMINATOR,
     "*ctc_lin.*": _OUTPUT,
     "*seq_lin.*": _OUTPUT,
     "*output_lin.*": _OUTPUT,
@@ -40,9 +45,10 @@ DEFAULT_EXCLUDE = {
     # Of wav2vec 2.0, what its loss compares.
     "feat_proj.weight": _OUTPUT,
     "target_quantiser.proj.weight": _OUTPUT,
-    # Generative adversarial networks.
-    "*discriminator*": DISCRIMINATOR,
-    "model_d.*": DISCRIMINATOR,
+    # Entries of quantisers and of dictionaries.
+    "*quantiser.vars": NO_PRODUCT,
+    "*codebook*": NO_PRODUCT,
+    "*log_shift": NO_PRODUCT,
     # LoRA and Houlsby's, as SpeechBrain and PEFT call them.
     "*adapter_down_proj*": _ADAPTER,
     "*adapter_up_proj*": _ADAPTER,
@@ -55,3 +61,18 @@ LAST_OF = {
     "*postnet.convolutions": _OUTPUT,
     "*model_g.DecodeLayers": _OUTPUT,
 }
+
+
+def in_discriminator(name: str) -> bool:
+    """Whether a parameter is called as one of a discriminator.
+
+    Example
+    -------
+    >>> in_discriminator("discriminator.conv.weight")
+    True
+    """
+    return any(
+        fnmatchcase(name, pattern)
+        for pattern, what in DEFAULT_EXCLUDE.items()
+        if what == _DISCRIMINATOR
+    )

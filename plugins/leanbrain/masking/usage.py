@@ -10,12 +10,12 @@ import torch
 from torch import nn
 from torch.autograd.function import BackwardCFunction
 
+from leanbrain.masking._usual_names import NO_PRODUCT
 from leanbrain.masking._walk import Modules, walk_modules, walk_parameters
 
 __all__ = ["LAST_LAYER", "NO_PRODUCT", "UsageWatch"]
 
 LAST_LAYER = "the last layer before the loss"
-NO_PRODUCT = "looked up or used entry by entry, not in a product"
 
 # Names of autograd's nodes. In products zeros of a weight are work spared;
 # lookups read rows; what bends values makes something else of a zero. Copies
@@ -65,7 +65,8 @@ class UsageWatch:
         self._matrices = {
             id(p): p
             for _, _, p in walk_parameters(modules)
-            if p.requires_grad and sum(size > 1 for size in p.shape) > 1
+            # Of one output, too: it is a layer, although no target.
+            if p.requires_grad and p.dim() > 1
         }
         self._ignored = frozenset(ignored)
         self._roots: set[Node] | None = set()

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 
 from leanbrain.checks import UserError
-from leanbrain.masking._usual_names import DISCRIMINATOR
+from leanbrain.masking._usual_names import in_discriminator
 from leanbrain.masking.targets import (
     Target,
     count_reasons,
@@ -85,8 +85,8 @@ class TargetChoice:
             judges_use=self.exclude is None,
             discriminators={
                 id(t.parameter)
-                for t, why in self.choice
-                if why == DISCRIMINATOR
+                for t, _ in self.choice
+                if in_discriminator(t.name)
             },
         )
 
