@@ -72,7 +72,7 @@ def test_a_requeued_job_loses_nothing(slurm, tmp_path, monkeypatch):
     # The trial is begun anew, by the same job or by the other one.
     wait_until(lambda: [i for i, _ in begun(gate)].count(victim) == 2)
     open(gate, "w").close()
-    launcher.join(120)
+    launcher.join(600)
     assert not launcher.is_alive()
     assert [row["status"] for row in rows] == ["done"] * 4
     assert [row["result"]["i"] for row in rows] == [0, 1, 2, 3]

@@ -55,7 +55,7 @@ def launch(cwd, *command):
         [sys.executable, *command],
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=600,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         cwd=cwd,
     )
