@@ -15,6 +15,7 @@ __all__ = ["csv_text", "interval", "markdown_table", "markdown_text", "number"]
 _UNKNOWN = "–"
 # An underscore inside a word stays as it is: muon_adamw.
 _SPECIAL = re.compile(r"[\\`*\[\]!|~$]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f]")  # but the tab
 _RISKY = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
@@ -155,8 +156,8 @@ def csv_text(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
 def _guarded(value: Any) -> Any:
     """Takes the effect of a text that looks like a formula."""
     if isinstance(value, str):
-        # A lone carriage return would begin a new line of the table.
-        value = value.replace("\r", " ")
+        # A row is one line of the table, whoever reads it.
+        value = _CONTROL.sub(" ", value)
         # Spreadsheets pass over blanks in front of a formula.
         risky = value.lstrip(" ").startswith(_RISKY)
         return f"'{value}" if risky else value

@@ -133,7 +133,8 @@ def _was_prepared(target: Path, name: str, made_of: str) -> bool:
     note = target / f"{name}.json"
     if not (note.is_file() and (target / f"{name}.csv").is_file()):
         return False
-    return read_json(note)["made_of"] == made_of
+    noted = read_json(note)
+    return isinstance(noted, dict) and noted.get("made_of") == made_of
 
 
 def _prepare_folder(

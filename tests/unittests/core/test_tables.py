@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from leanbrain.checks import UserError
 from leanbrain.tables import check_cell, read_csv
+from leanbrain.text import csv_text
 
 
 def save(tmp_path, text):
@@ -115,6 +116,13 @@ def test_what_python_writes_is_read(tmp_path_factory, rows):
     with open(path, "w", encoding="utf-8", newline="") as file:
         csv.writer(file).writerows([("ID", "wrd"), *rows])
     assert [tuple(row.values()) for row in read_csv(path)] == rows
+
+
+def test_what_reports_write_is_read(tmp_path):
+    reason = 'Traceback:\n  File "x", line 1\r\nError: a, b'
+    path = save(tmp_path, csv_text(["ID", "reason"], [["a", reason]]))
+    (row,) = read_csv(path)
+    assert row["reason"] == 'Traceback:   File "x", line 1  Error: a, b'
 
 
 def test_cells_hold_one_line():
