@@ -87,6 +87,7 @@ def _measured(paths: list[str]) -> list[Kept]:
             len(paths),
             unit="file",
             delay=QUIET_S,
+            mininterval=1.0,
         )
         return [asdict(facts) for facts in bar]
 
