@@ -45,6 +45,7 @@ class Place:
         self.folder = folder
         self.checkout = folder / "checkout"
         self.ran: set[str] = set()
+        self.recipes: dict[str, Path] = {}
         _copy_tracked(self.checkout)
         _link_environment(self.checkout / ".venv")
 
@@ -65,8 +66,7 @@ class Place:
         short = short_form(command.text)
         assert short is not None, command.text
         for text in short.after:
-            # In its folder, if its own form names none.
-            self.run(Command(command.page, 0, text, command.folder))
+            self.run(Command(command.page, command.line, text, command.folder))
         self.run_short(command, short)
         self.ran.add(command.text)
 
@@ -92,7 +92,12 @@ class Place:
         """Where a command is run."""
         if short.folder != STOCK:
             return self.checkout / (short.folder or command.folder)
-        folder = self.folder / "stock"
+        # Its own, or that of the command that it comes after.
+        if short.after:
+            folder = self.recipes[short.after[0]]
+        else:
+            folder = Path(tempfile.mkdtemp(dir=self.folder, prefix="recipe"))
+        self.recipes[command.text] = folder
         _write_recipe(folder, command.text)
         return folder
 

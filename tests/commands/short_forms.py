@@ -188,6 +188,7 @@ SHORT: dict[str, Short] = {
     ),
     PATHWAYS: Short(
         f"{TINY} --batches_per_epoch=20",
+        folder=DEMO,
         after=(DENSE,),
         leaves="results/MultilingualPrompts/pathways/1234/masks.pt",
     ),
@@ -195,6 +196,7 @@ SHORT: dict[str, Short] = {
     "'{sparsity: 0.8}' --dense_checkpoint "
     "results/MultilingualPrompts/dense/1234/save": Short(
         TINY,
+        folder=DEMO,
         after=(DENSE,),
         leaves="results/MultilingualPrompts/lap/1234/masks.pt",
     ),
@@ -213,6 +215,12 @@ SHORT: dict[str, Short] = {
         leaves="results/MultilingualPrompts/compare-embedded-debug/report.html",
     ),
     "python readme_tables.py": Short(folder=DEMO),
+    "torchrun --standalone --nproc_per_node 2 train.py <...>": Short(
+        f"{TINY} --output_folder=$OUT/ranks --distributed_backend=gloo",
+        replace={"<...>": "hparams/dense.yaml"},
+        folder=DEMO,
+        leaves="$OUT/ranks/result.json",
+    ),
     "leanbrain export-pathways "
     "results/MultilingualPrompts/pathways/1234": Short(
         folder=DEMO,
@@ -306,21 +314,21 @@ SHORT: dict[str, Short] = {
         ),
         leaves="results/OptimizerBenchmark/cpu-real-debug/report.html",
     ),
-    "python $R/benchmark.py $R/suites/cpu.yaml --optimizers adamw lion "
+    "leanbrain bench-optimizers $R/suites/cpu.yaml --optimizers adamw lion "
     "my_own.yaml": Short(
         "--debug --workloads digits --results_folder $OUT/own",
         first=f"{R}; leanbrain hparams adamw --copy $OUT && "
         "sed 's/^name: .*/name: my_own/' $OUT/adamw.yaml > my_own.yaml",
         leaves="$OUT/own/report.html",
     ),
-    "python $R/benchmark.py $R/suites/cpu.yaml --set_targets --targets "
+    "leanbrain bench-optimizers $R/suites/cpu.yaml --set_targets --targets "
     "mine.json": Short(
         "--debug --workloads digits",
         replace={"mine.json": "$OUT/mine.json"},
         first=R,
         leaves="$OUT/mine.json",
     ),
-    "python $R/benchmark.py $R/suites/librispeech.yaml --data_folder "
+    "leanbrain bench-optimizers $R/suites/librispeech.yaml --data_folder "
     "<above LibriSpeech>": Short(
         "--debug --optimizers nadamw --workloads conformer --workers 1 "
         f"--overrides '{{{SMALL}, layers: 1, heads: 2, budget_s: 0.2, "
@@ -364,11 +372,10 @@ SHORT: dict[str, Short] = {
     "tensorboard --logdir results": Short(
         "--port 0", says=r"TensorBoard \d", serves=True
     ),
-    "../benchmark.py suites/cpu.yaml": Short(
+    "leanbrain bench-optimizers ../suites/cpu.yaml": Short(
         "--debug --optimizers adamw --workloads digits "
         "--results_folder $OUT/cpu",
-        replace={"../": "python recipes/OptimizerBenchmark/"}
-        | {"suites/": "recipes/OptimizerBenchmark/suites/"},
+        folder="recipes/OptimizerBenchmark/CPU",
         leaves="$OUT/cpu/report.html",
     ),
     "python train.py hparams/conformer.yaml --data_folder "
@@ -454,7 +461,8 @@ SHORT: dict[str, Short] = {
     "hparams/train.yaml ..": Short(
         "--device=cpu --distributed_backend=gloo",
         replace={
-            "node=4": "node=2",
+            "torchrun --nproc_per_node=4": "torchrun --standalone "
+            "--nproc_per_node=2",
             "..": "--pruning lap --set sparsity=0.5 --data_folder none",
         },
         folder=STOCK,
