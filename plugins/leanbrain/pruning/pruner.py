@@ -181,6 +181,9 @@ class AdaptivePruner(PathwayTraining):
     ) -> AdaptivePruner:
         """Connects the pruner to a Brain; call it before ``brain.fit``.
 
+        A script that makes one Brain after the other on the same modules
+        calls it for each: the pruner goes on where it was.
+
         Arguments
         ---------
         brain : sb.Brain
