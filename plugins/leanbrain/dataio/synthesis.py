@@ -175,8 +175,8 @@ def _write(path: Path, said: Utterance) -> int:
     except (OSError, soundfile.SoundFileError) as error:
         with suppress(OSError):  # its folder may not be there
             aside.unlink()
-        said = getattr(error, "strerror", None) or error
-        raise UserError(f"The file {path} cannot be written ({said}).") from (
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"The file {path} cannot be written ({reason}).") from (
             error
         )
     return len(samples)
