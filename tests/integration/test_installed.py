@@ -67,6 +67,22 @@ def recipe(installed):
     return folder
 
 
+EVERY_MODULE = """
+import importlib, pkgutil, leanbrain
+for found in pkgutil.walk_packages(leanbrain.__path__, "leanbrain."):
+    if not found.name.endswith("__main__"):
+        print(importlib.import_module(found.name).__file__)
+"""
+
+
+def test_no_module_needs_the_checkout(installed, repo_root):
+    files = installed.run("python", "-c", EVERY_MODULE).splitlines()
+    assert all(Path(x).is_relative_to(installed.package) for x in files)
+    own = (repo_root / "plugins" / "leanbrain").rglob("*.py")
+    wanted = {x.name for x in own} - {"__init__.py", "__main__.py"}
+    assert wanted <= {Path(x).name for x in files}
+
+
 def test_it_is_the_package_that_runs(installed, repo_root):
     code = "import leanbrain; print(leanbrain.__file__)"
     assert installed.run("python", "-c", code).strip() == str(
