@@ -24,6 +24,7 @@ import soundfile
 from tqdm import tqdm
 
 from leanbrain.checks import UserError
+from leanbrain.dataio.audio import measure
 from leanbrain.dataio.corpus import Settings, plan
 from leanbrain.dataio.espeak import is_repeatable, locate
 from leanbrain.dataio.manifests import SPLITS, write_manifest
@@ -151,12 +152,8 @@ def render_all(
 
 def _frames(path: Path) -> int:
     """Returns the samples in a file of an earlier run; 0 if it is no good."""
-    if not path.is_file():
-        return 0
-    try:
-        return soundfile.info(path).frames
-    except soundfile.SoundFileError:
-        return 0
+    facts = measure(path)
+    return 0 if any(facts.faults()) else facts.samples
 
 
 def _write(path: Path, said: Utterance) -> int:
