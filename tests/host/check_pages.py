@@ -23,7 +23,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from families import FAMILIES
+from families import FAMILIES, WITHOUT_DATA
 from kept_table import clone, keep, line, read_options
 from try_families import chosen, prepare
 
@@ -119,7 +119,8 @@ def prune_by(diff: Diff, repo: Path, folder: Path) -> list[str]:
     import torch
 
     own = folder / diff.path
-    own.parent.mkdir(parents=True, exist_ok=True)
+    # With what it may include.
+    shutil.copytree((repo / diff.path).parent, own.parent, dirs_exist_ok=True)
     own.write_text(diff.apply((repo / diff.path).read_text()))
     shutil.copytree(
         ROOT / "hparams" / "pruning", own.parent / "pruning", dirs_exist_ok=True
@@ -173,7 +174,8 @@ def _small(diff: Diff, folder: Path) -> dict[str, Any]:
     """What makes the recipe small: the overrides of its family."""
     from leanbrain.commands.settings import read_overrides
 
-    family = next(f for f in FAMILIES if f.yaml == diff.path)
+    families = (*FAMILIES, *WITHOUT_DATA)
+    family = next(f for f in families if f.yaml == diff.path)
     return {
         **read_overrides(family.overrides),
         "output_folder": str(folder / "out" / Path(diff.path).stem),

@@ -11,7 +11,15 @@ from typing import Any, NamedTuple
 
 from leanbrain.checks import UserError
 
-__all__ = ["Task", "downloads", "examine", "has_model", "preload", "tiny_for"]
+__all__ = [
+    "Task",
+    "downloads",
+    "examine",
+    "has_model",
+    "preload",
+    "stand_ins",
+    "tiny_for",
+]
 
 _CLASSES = re.compile(r"!(?:new|name|apply):(speechbrain\.[\w.]+)\.\w+")
 _DOWNLOAD = "needs a download: "
@@ -79,7 +87,7 @@ def examine(task: Task) -> dict[str, Any]:
 
     sys.dont_write_bytecode = True  # of the classes beside a recipe
     os.chdir(task.folder)
-    values = {**_stand_ins(task.file), **task.values}
+    values = {**stand_ins(task.file), **task.values}
     built = build_modules(task.file, values)
     targets = _targets(built.modules)
     coverage = cover(built.modules, targets) if targets else None
@@ -133,7 +141,7 @@ def tiny_for(file: Path, sources: list[str], tiny: Path) -> dict[str, str]:
     """
     from leanbrain.recipes.tree import read_tree
 
-    values = {**read_tree(file), **_stand_ins(file)}
+    values = {**read_tree(file), **stand_ins(file)}
     texts = {key: getattr(x, "value", x) for key, x in values.items()}
     return {
         key: str(tiny / _kind(text))
@@ -148,7 +156,7 @@ def _kind(source: str) -> str:
     return (found or [_OTHERS])[0]
 
 
-def _stand_ins(file: Path) -> dict[str, Any]:
+def stand_ins(file: Path) -> dict[str, Any]:
     """Values for placeholders of modules: names of models, or numbers."""
     from leanbrain.recipes.reasons import looks_like_path
     from leanbrain.recipes.tree import needed, open_keys, read_tree

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from tiny_models import TOKENS
 
-__all__ = ["FAMILIES", "Family"]
+__all__ = ["FAMILIES", "WITHOUT_DATA", "Family"]
 
 CSV = "tests/samples/annotation/ASR_train.csv"
 JSON = "tests/samples/annotation/ASR_train.json"
@@ -223,6 +223,71 @@ FAMILIES = (
             *SPEAKERS,
             "--embedding_model={channels: [16, 16, 16, 16, 48], "
             "attention_channels: 16}",
+        ),
+    ),
+)
+
+# Of which the clone has no recordings: their pages are checked, their scripts
+# are not run.
+WITHOUT_DATA = (
+    Family(
+        "Tacotron 2",
+        "LJSpeech/TTS/tacotron2",
+        "train",
+        "train",
+        (
+            "--symbols_embedding_dim=16",
+            "--encoder_embedding_dim=16",
+            "--decoder_rnn_dim=16",
+            "--prenet_dim=16",
+            "--attention_rnn_dim=16",
+            "--attention_dim=16",
+            "--postnet_embedding_dim=16",
+        ),
+    ),
+    Family(
+        "spectral mask",
+        "Voicebank/enhance/spectral_mask",
+        "train",
+        "train",
+        (
+            "--models={base_channels: 64, num_blocks: 1, nhead: 2, "
+            "intermediate_size: 16}",
+        ),
+    ),
+    Family(
+        "SepFormer",
+        "WSJ0Mix/separation",
+        "train",
+        "sepformer",
+        (
+            "--N_encoder_out=16",
+            "--out_channels=16",
+            "--SBtfintra={num_layers: 1, d_ffn: 16}",
+            "--SBtfinter={num_layers: 1, d_ffn: 16}",
+        ),
+    ),
+    Family(
+        "TransformerLM",
+        "LibriSpeech/LM",
+        "train",
+        "transformer",
+        (
+            "--output_neurons=50",
+            "--d_model=24",
+            "--model={num_encoder_layers: 2, d_ffn: 16}",
+        ),
+    ),
+    Family(
+        "wav2vec 2.0 pretraining",
+        "LibriSpeech/self-supervised-learning/wav2vec2",
+        "train_sb_wav2vec2",
+        "wav2vec2_base",
+        (
+            "--embedding_dim=16",
+            "--extractor_dim=16",
+            "--final_dim=8",
+            "--encoder={num_layers: 1, d_ffn: 16}",
         ),
     ),
 )

@@ -20,7 +20,8 @@ class Trial:
     """Looks which targets training reaches, and what they are used for.
 
     Ends with the first optimizer step, if every target had a gradient by then.
-    Some models skip layers at random: a target is waited for `patience` steps.
+    Some models skip layers at random: a target is waited for `patience` steps,
+    and as long as none at all had a gradient.
 
     Arguments
     ---------
@@ -69,8 +70,11 @@ class Trial:
         """Counts a step that was made; the same on all ranks."""
         self.steps += 1
         missing = len(self.targets) - len(self.reached)
-        enough = sum_over_ranks(missing, device) == 0
-        return enough or self.steps >= self.patience
+        if sum_over_ranks(missing, device) == 0:
+            return True
+        # Adversarial training can begin with the other side for long.
+        some = sum_over_ranks(len(self.reached), device) > 0
+        return some and self.steps >= self.patience
 
     def left_out(self, device: torch.device) -> dict[str, str]:
         """What is to stay dense, and why; asked once, at the end.

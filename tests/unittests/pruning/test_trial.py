@@ -109,9 +109,21 @@ def test_a_model_that_nothing_trains_is_refused():
     net = nn.ModuleDict({"a": nn.Linear(6, 6), "b": nn.Linear(1, 1)})
     pruner, optimizer = make(net)
     with pytest.raises(UserError, match="got none of 1 .without a gradient"):
-        for _ in range(20):
+        for _ in range(40):
             net["b"](torch.ones(1, 1)).sum().backward()
             optimizer.step()
+
+
+def test_the_other_side_of_a_game_may_begin():
+    net = nn.ModuleDict({"g": nn.Linear(6, 6), "d": nn.Linear(1, 1)})
+    pruner, optimizer = make(net, total_steps=100)
+    for _ in range(30):
+        net["d"](torch.ones(1, 1)).sum().backward()
+        optimizer.step()
+    assert not pruner.started
+    net["g"](torch.ones(1, 6)).sum().backward()
+    optimizer.step()
+    assert pruner.started and names(pruner) == ["net.g.weight"]
 
 
 @pytest.mark.parametrize("after", [1, 25])
