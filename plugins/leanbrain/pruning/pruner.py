@@ -240,7 +240,8 @@ class AdaptivePruner(PathwayTraining):
             return
         if self.step <= self.plan.begin_step:
             warn_if_sparse(self.targets)
-        if self.trial is not None:  # not yet known what to prune
+        # Not yet known what to prune, if there is a choice.
+        if self.trial is not None and len(self.targets) > 1:
             return
         self.switch.adopt()
         # Not when the trial ended: rounds are counted from there.
@@ -251,6 +252,16 @@ class AdaptivePruner(PathwayTraining):
             update_masks(self, self.pathways, at=self.plan.begin_step)
         if self.update is None and self.settled:
             freeze(self)
+
+    def begin_early(self) -> bool:
+        """Ends the trial with a closure's loss; whether masks began with it."""
+        if self.trial is None or self.started:
+            return False
+        self.trial.note()
+        if self.trial.is_over(self.device):
+            self.end_trial()
+            self.start()
+        return self.started
 
     def observe(self, pathway: str, name: str, dense: torch.Tensor) -> None:
         """Gathers scores from a dense gradient, if it is the pathway's turn."""

@@ -31,6 +31,9 @@ class Stepping:
         Called after it: they are to be taken over.
     enter : callable
         Called before a closure; weights are to be those of the pathway.
+    begin : callable
+        Called after a closure; whether masks began with it, so that it is to
+        be evaluated once more.
     """
 
     def __init__(
@@ -38,8 +41,10 @@ class Stepping:
         show: Callable[[Any], None],
         take: Callable[[], None],
         enter: Callable[[], None],
+        begin: Callable[[], bool],
     ) -> None:
         self.show, self.take, self.enter = show, take, enter
+        self.begin = begin
         self.done = False  # whether weights moved since it was set to False
         # Called before and after a step, where no batch is seen.
         self.before: Callable[[], None] | None = None
@@ -84,6 +89,9 @@ class Stepping:
             self.take()
             self.enter()
             loss = closure(*args, **kwargs)
+            if self.begin():  # a loss of dense weights is not to be stepped on
+                self.enter()
+                loss = closure(*args, **kwargs)
             evaluated.append(_has_gradients(optimizer))
             self.show(optimizer)
             return loss

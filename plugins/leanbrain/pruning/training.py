@@ -66,7 +66,9 @@ class PathwayTraining(TargetChoice):
         self.loss_scale: Callable[[], float] = lambda: 1.0
         self.owners: dict[str, Any] = {}
         self.optimizers: list[Any] = []
-        self.stepping = Stepping(self._show, self._take, self._reenter)
+        self.stepping = Stepping(
+            self._show, self._take, self._reenter, self.begin_early
+        )
         # How many fits and batches are at work, one within another.
         self.fits = self.batches = 0
         single = len(self.pathways) == 1
@@ -78,6 +80,10 @@ class PathwayTraining(TargetChoice):
         self._densities: tuple[Any, dict[str, float]] = (None, {})
 
     # -- what a subclass decides --------------------------------------------
+
+    def begin_early(self) -> bool:
+        """Whether masks began with a closure's loss."""
+        raise TypeError(f"{type(self).__name__} must define `begin_early`.")
 
     @property
     def started(self) -> bool:

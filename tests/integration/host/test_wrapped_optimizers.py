@@ -279,3 +279,26 @@ def test_batches_that_make_no_step_are_none(toy, brain_of):
         None,
     )
     assert pruner.step == 18
+
+
+def test_a_closure_is_evaluated_again_once_it_has_shown_the_targets(toy):
+    """Its first loss, of dense weights, is looked at and not stepped on."""
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(
+        *(torch.nn.Linear(8, 8, bias=False) for _ in range(3))
+    )
+    pruner = toy.make_pruner(pathways=["all"], exclude=None)
+    optimizer = PrunedOptimizer(LBFGS, pruner, {"m": model})(model.parameters())
+    zeros, x = [], torch.randn(16, 8)
+
+    def closure():
+        optimizer.zero_grad()
+        zeros.append([float((m.weight == 0).float().mean()) for m in model])
+        loss = (model(x) - 1).square().mean()
+        loss.backward()
+        return loss
+
+    optimizer.step(closure)
+    assert zeros[0] == [0, 0, 0]
+    assert len(zeros) > 2
+    assert all(min(z[:2]) > 0 and z[2] == 0 for z in zeros[1:])
