@@ -244,12 +244,22 @@ class TensorBoardLogger:
         start = SessionLog(status=SessionLog.START)
         self._writer.file_writer.add_event(Event(step=step, session_log=start))
 
-    @mark_as_saver
-    def _save(self, path: Path) -> None:
+    def state_dict(self) -> dict[str, Any]:
+        """Returns what a resumed run needs; what was written is on the disk."""
         # A kill after this checkpoint must not lose what came before it.
         self.flush()
-        state = {"step": self.step, "counts_calls": self._counts_calls}
-        write_json(path, {"format": "leanbrain.board", "version": 1, **state})
+        return {"step": self.step, "counts_calls": self._counts_calls}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continues from `state_dict`: what was written since is hidden."""
+        self.step = self._resume = state["step"]
+        self._counts_calls = state["counts_calls"]
+        self._must_purge = True
+
+    @mark_as_saver
+    def _save(self, path: Path) -> None:
+        head = {"format": "leanbrain.board", "version": 1}
+        write_json(path, {**head, **self.state_dict()})
 
     @mark_as_loader
     def _load(self, path: Path, end_of_epoch: bool) -> None:
@@ -262,6 +272,4 @@ class TensorBoardLogger:
                 f"The file {path} must be version 1 of 'leanbrain.board', got "
                 f"{str(state)[:60]}."
             )
-        self.step = self._resume = state["step"]
-        self._counts_calls = state["counts_calls"]
-        self._must_purge = True
+        self.load_state_dict(state)

@@ -83,10 +83,11 @@ def main(options: argparse.Namespace, rest: Sequence[str] = ()) -> int:
 
     import_speechbrain()
 
+    from leanbrain.pruning.host.curves import listen
     from leanbrain.pruning.host.stock import StockPruning
 
     request.check()
-    _listen()
+    listen()
     stock = StockPruning(request)
     with stock.patching():
         _run(script, [str(recipe), *rest, *overrides])
@@ -133,23 +134,6 @@ def _as_if_called(script: Path, arguments: list[str]) -> Iterator[None]:
         yield
     finally:
         sys.argv, sys.path[:] = argv, path
-
-
-def _listen() -> None:
-    """Lets our own messages be seen, also in a script without logging."""
-    import logging
-
-    class UntilConfigured(logging.StreamHandler):  # type: ignore[type-arg]
-        """Is silent once the script has set up its own logging."""
-
-        def emit(self, record: logging.LogRecord) -> None:
-            if not logging.getLogger().handlers:
-                super().emit(record)
-
-    ours = logging.getLogger("leanbrain")
-    ours.setLevel(logging.INFO)
-    if not ours.handlers:
-        ours.addHandler(UntilConfigured())
 
 
 def _say(sentence: str) -> None:

@@ -83,3 +83,4 @@ def freeze(pruner: AdaptivePruner) -> None:
         update_masks(pruner, pruner.pathways, final=True)
     pruner.frozen = True
     pruner.scores.reset()
+    pruner.log.frozen()

@@ -13,6 +13,7 @@ from leanbrain.pruning.adapting import freeze, update_masks
 from leanbrain.pruning.allocation import shares as allocations
 from leanbrain.pruning.host.checkpoints import warn_if_sparse
 from leanbrain.pruning.plan import PruningPlan
+from leanbrain.pruning.progress_log import ProgressLog
 from leanbrain.pruning.ranks import sum_over_ranks
 from leanbrain.pruning.saving import load_state, state_of
 from leanbrain.pruning.scores.gathering import Gathering
@@ -168,6 +169,7 @@ class AdaptivePruner(PathwayTraining):
                 "got False: revived weights would change."
             )
         self.monitor = monitor
+        self.log = ProgressLog(self)
         self.files: SavedFiles | None = None  # of the Checkpointer that saves
         self.step = 0
         self.settled: set[str] = set()  # pathways that have their first masks
@@ -235,6 +237,7 @@ class AdaptivePruner(PathwayTraining):
 
     def start(self) -> None:
         """Takes the parameters as they are now and sets the first masks."""
+        self.log.begin()
         self._remember()
         if self.started or self.step < self.plan.begin_step:
             return

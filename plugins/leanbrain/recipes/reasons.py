@@ -99,7 +99,8 @@ def missing_package(error: BaseException) -> str | None:
     Example
     -------
     >>> missing_package(ImportError("There is no such class as k3.Graph"))
-    >>> missing_package(ImportError("There is no such class as k3.Graph.x."))
+    'k3'
+    >>> missing_package(ImportError("There is no such class as torch.Graph"))
     """
     for cause in _chain(error):
         if isinstance(cause, ModuleNotFoundError) and cause.name:

@@ -4,6 +4,8 @@ import json
 
 import pytest
 
+from leanbrain.hyperyaml import as_override
+
 pytestmark = pytest.mark.ddp
 
 # Each rank says what it found, in the end; all must be the same.
@@ -44,9 +46,9 @@ TINY = {
     "batches_per_epoch": 3,
     "warmup_steps": 1,
     "max_batch_s": 4.0,
-    "noise_colours": "[pink]",
-    "noise_snrs_db": "[10]",
-    "speeds": "[1.0]",
+    "noise_colours": ["pink"],
+    "noise_snrs_db": [10],
+    "speeds": [1.0],
 }
 
 
@@ -58,7 +60,7 @@ def train(on_two_ranks, recipe, tmp_path):
 
     def train(late, yaml, out, **options):
         settings = {**TINY, "output_folder": out, **options}
-        words = [f"--{key}={value}" for key, value in settings.items()]
+        words = [as_override(key, value) for key, value in settings.items()]
         words += ["--device=cpu", "--distributed_backend=gloo"]
         words += ["--noprogressbar"]
         yaml = recipe / "hparams" / yaml

@@ -31,7 +31,7 @@ EVERYTHING_IS_MEANT = {
     "host/examine_recipe.py:preload": "the recipes that need it will say so",
     "host/forked.py:_work": "handed to the process that waits for it",
     "integration/preloaded.py:run_here": "printed as Python does",
-    "ranks/two_ranks.py:code_of": "printed as Python does",
+    "integration/two_ranks.py:code_of": "printed as Python does",
 }
 # Handlers of wide classes that do not say what was raised, and why.
 NOTHING_TO_SAY = {

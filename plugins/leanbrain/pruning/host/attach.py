@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from leanbrain.checks import UserError
 from leanbrain.pruning.host.checkpoints import CHECKPOINT_NAME
+from leanbrain.pruning.host.curves import listen, own_monitor
+from leanbrain.pruning.host.outcome import sentence_on
 from leanbrain.pruning.host.owned import (
     optimizers_of,
     unowned,
@@ -58,6 +60,11 @@ def attach(pruner: AdaptivePruner, brain: sb.Brain) -> None:
         raise UserError(
             f"A {type(brain).__name__} must have one pruner, got a second one."
         )
+    listen()
+    if pruner.monitor is None:
+        pruner.monitor = own_monitor(
+            brain.checkpointer, getattr(brain, "hparams", None)
+        )
     first = not pruner.targets
     if first:
         warn_of_frozen(brain.modules)
@@ -92,6 +99,7 @@ def register(pruner: AdaptivePruner, checkpointer: Any) -> None:
 
     def wrapped_save(*args: Any, **kwargs: Any) -> Any:
         pruner.files = files
+        pruner.log.pause("Saved")
         with pruner.at_rest():
             return save(*args, **kwargs)
 
@@ -219,6 +227,7 @@ def _wrap_stages(pruner: AdaptivePruner, brain: sb.Brain) -> None:
     from speechbrain import Stage
 
     on_stage_start, fit = brain.on_stage_start, brain.fit
+    on_stage_end = brain.on_stage_end
 
     def wrapped_on_stage_start(stage: Any, epoch: Any = None) -> None:
         pruner.rest()
@@ -242,6 +251,15 @@ def _wrap_stages(pruner: AdaptivePruner, brain: sb.Brain) -> None:
         # Recipes swap in averaged weights there, unseen through `.data`.
         pruner.rest()
 
+    def wrapped_on_stage_end(
+        stage: Any, stage_loss: Any, epoch: Any = None
+    ) -> None:
+        if stage == Stage.TRAIN and not pruner.batches:
+            # Before the recipe saves.
+            # Before the recipe saves.
+            pruner.log.pause(f"Epoch {epoch} ends")
+        on_stage_end(stage, stage_loss, epoch)
+
     def wrapped_fit(*args: Any, **kwargs: Any) -> None:
         with pruner.aside():
             pruner.fits += 1
@@ -250,9 +268,11 @@ def _wrap_stages(pruner: AdaptivePruner, brain: sb.Brain) -> None:
             finally:
                 pruner.fits -= 1
         if not pruner.fits:
+            pruner.log.end(sentence_on(pruner))
             _warn_if_unfinished(pruner, brain)
 
     brain.on_stage_start = wrapped_on_stage_start
+    brain.on_stage_end = wrapped_on_stage_end
     brain.fit = wrapped_fit
 
 

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import atexit
+import logging
+import weakref
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from leanbrain.checks import UserError, check_callable
+from leanbrain.pruning.host.curves import listen, own_monitor
+from leanbrain.pruning.host.outcome import sentence_on
 from leanbrain.pruning.host.owned import unowned, unsaved_by
 
 if TYPE_CHECKING:
     from leanbrain.pruning.pruner import AdaptivePruner
 
 __all__ = ["PrunedOptimizer"]
+
+logger = logging.getLogger(__name__)
 
 
 class PrunedOptimizer:
@@ -80,6 +87,11 @@ class PrunedOptimizer:
                 "pruner to the Brain for `train_weights: False`)."
             )
         self.pruner, self.modules = pruner, modules
+        self._hooks: list[Any] = []
+        listen()
+        if pruner.monitor is None:
+            pruner.monitor = own_monitor(checkpointer)
+        atexit.register(_warn_if_unfinished, weakref.ref(pruner))
         pruner.manage(modules, unsaved_by(checkpointer))
         pruner.try_first()
         if checkpointer is not None:
@@ -103,5 +115,42 @@ class PrunedOptimizer:
             self.pruner.trial.listen(self.modules)
         # The weights are not loaded yet; when they step they are.
         self.pruner.stepping.before = self.pruner.start
-        self.pruner.stepping.after = self.pruner.finish_step
+        self.pruner.stepping.after = self._finish_step
+        self._listen_for_validation()
         return optimizer
+
+    def _finish_step(self) -> None:
+        """Counts the step; says what came out after the last one."""
+        pruner = self.pruner
+        pruner.finish_step()
+        if pruner.step == pruner.plan.total_steps:
+            pruner.log.end(sentence_on(pruner))
+
+    def _listen_for_validation(self) -> None:
+        """Takes the first batch in eval mode for the end of an epoch."""
+        if self._hooks:
+            return
+        whole = isinstance(self.modules, torch.nn.Module)
+        parts = [self.modules] if whole else self.modules.values()
+        self._hooks = [
+            part.register_forward_pre_hook(self._note)
+            for part in parts
+            if part is not None  # a YAML may leave one out
+        ]
+
+    def _note(self, module: torch.nn.Module, _: Any) -> None:
+        """Sees each call of a module."""
+        if not module.training:
+            self.pruner.log.pause("Training pauses")
+
+
+def _warn_if_unfinished(pruner_of: Callable[[], Any]) -> None:
+    """Says at the end of the script that it trained too little."""
+    pruner = pruner_of()
+    if pruner is not None and pruner.step and not pruner.frozen:
+        logger.warning(
+            "Training ended at step %d of `total_steps` %d, before the "
+            "masks were final.",
+            pruner.step,
+            pruner.plan.total_steps,
+        )

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from leanbrain.masking.maskset import MaskSet
     from leanbrain.pruning.pruner import AdaptivePruner
 
-__all__ = ["Outcome", "outcome_of"]
+__all__ = ["Outcome", "outcome_of", "sentence_on"]
 
 
 @dataclass(frozen=True)
@@ -115,6 +115,14 @@ def outcome_of(
     weights = _saved_weights(pruner, checkpointer, found)
     source = f"the checkpoint {found.path.name}"
     return _count(weights, masks, step, final, source)
+
+
+def sentence_on(pruner: AdaptivePruner) -> str:
+    """What has become of the model in memory, in one sentence."""
+    if not pruner.started:
+        return "No masks were set."
+    outcome = outcome_of(pruner, None, evaluated=False)
+    return outcome.sentence(pruner.plan.total_steps)
 
 
 def _count(

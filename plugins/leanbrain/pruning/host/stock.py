@@ -222,7 +222,7 @@ class StockPruning:
         self.pruner = pruner
         self._connect(pruner, brain, inner)
         self._use(brain)
-        self._announce(brain, pruner)
+        self._announce(brain)
 
     def _go_on(self, brain: sb.Brain, inner: Any) -> bool:
         """Attaches to another Brain on the same modules.
@@ -256,18 +256,13 @@ class StockPruning:
         self.brain, self._checkpointer = brain, brain.checkpointer
         self._evaluated = False
 
-    def _announce(self, brain: sb.Brain, pruner: AdaptivePruner) -> None:
+    def _announce(self, brain: sb.Brain) -> None:
         """Says which Brain is pruned, on the first rank."""
         from speechbrain.utils.distributed import if_main_process
 
         if if_main_process():
             logger.info(
-                "%s prunes %s: %d targets with %s weights, pathways %s, "
-                "%d optimizer steps.",
+                "%s prunes %s.",
                 os.fspath(self.request.method),
                 type(brain).__name__,
-                len(pruner.targets),
-                f"{sum(t.parameter.numel() for t in pruner.targets):,}",
-                " ".join(pruner.pathways),
-                pruner.plan.total_steps,
             )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch.distributed as dist
@@ -40,6 +40,10 @@ class PruningMonitor:
         File of JSON lines; None writes none. `report` reads it.
     loss_interval : int
         Optimizer steps between two means of the losses given to `note_loss`.
+    pictures : bool
+        Whether the overlap of pathways is drawn at every update as well.
+    owns_logger : bool
+        Whether the logger is saved with the monitor, not by the recipe.
 
     Example
     -------
@@ -57,11 +61,15 @@ class PruningMonitor:
         logger: TensorBoardLogger | None = None,
         history_file: str | os.PathLike[str] | None = None,
         loss_interval: int = 20,
+        pictures: bool = True,
+        owns_logger: bool = False,
     ) -> None:
         self.logger = logger
         self.history = None if history_file is None else History(history_file)
         self.loss_interval = check_int("loss_interval", loss_interval, low=1)
+        self.pictures, self.owns_logger = pictures, owns_logger
         self.step = 0  # of the newest record
+        self._updated = -1  # the step of the newest change of masks
         self.explored = Explored()
         self._losses: dict[str, list[float]] = {}  # pathway -> [sum, count]
         self._loss_due = self.loss_interval
@@ -94,6 +102,7 @@ class PruningMonitor:
         if not _is_main():
             return
         updated = list(pathways_updated)
+        self._updated = step
         for target in () if self._groups else targets:
             self._groups.setdefault(target.group, []).append(target.name)
         self.explored.update(before, after, updated)
@@ -115,6 +124,43 @@ class PruningMonitor:
         }
         self._write(step, "update", record, _update_scalars(record))
         self._draw_overlap(step, record)
+
+    def on_epoch(
+        self, step: int, masks: MaskSet, sparsity_planned: float
+    ) -> None:
+        """Records how sparse the pathways are, though nothing has changed.
+
+        Arguments
+        ---------
+        step : int
+            Optimizer steps done.
+        masks : MaskSet
+            As they are.
+        sparsity_planned : float
+            Share of weights that the schedule wants removed.
+        """
+        if not _is_main() or step == self._updated:
+            return
+        density = {p: masks.density(p) for p in masks.pathways}
+        planned = float(sparsity_planned)
+        real = 1.0 - sum(density.values()) / len(density)
+        record = {
+            "sparsity_planned": planned,
+            "sparsity_real": real,
+            "density": density,
+        }
+        scalars = {
+            tags.SPARSITY_PLANNED: planned,
+            tags.SPARSITY_REAL: real,
+            **{tags.density(p): x for p, x in density.items()},
+        }
+        self._write(step, "epoch", record, scalars)
+
+    def announce(self, say: Callable[[str], None]) -> None:
+        """Says where curves go that the recipe knows nothing of."""
+        if self.owns_logger and self.logger is not None:
+            folder = self.logger.save_dir
+            say(f"Curves: tensorboard --logdir {folder.parent}")
 
     def on_losses(self, step: int, losses: Mapping[str, float]) -> None:
         """Records training losses, pathway -> loss, at an optimizer step."""
@@ -191,6 +237,7 @@ class PruningMonitor:
             "loss_due": self._loss_due,
             "explored": self.explored.state_dict(),
             "groups": {g: list(names) for g, names in self._groups.items()},
+            **self._board_state(),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -218,6 +265,14 @@ class PruningMonitor:
         self._groups = {g: list(x) for g, x in state["groups"].items()}
         if self.history is not None:
             self.history.resume(state["step"], state["lines"])
+        if self.owns_logger and self.logger is not None and state.get("board"):
+            self.logger.load_state_dict(state["board"])
+
+    def _board_state(self) -> dict[str, Any]:
+        """The logger's state, where it is not saved by the recipe."""
+        if not self.owns_logger or self.logger is None:
+            return {}
+        return {"board": self.logger.state_dict()}
 
     def _write(
         self,
@@ -240,7 +295,8 @@ class PruningMonitor:
 
     def _draw_overlap(self, step: int, record: Mapping[str, Any]) -> None:
         """Adds the overlap of two or more pathways as a picture."""
-        if self.logger is not None and len(record["pathways"]) > 1:
+        several = len(record["pathways"]) > 1
+        if self.pictures and several and self.logger is not None:
             # matplotlib takes a second to load: only where it draws.
             from leanbrain.pruning.monitor.charts import overlap_figure
 

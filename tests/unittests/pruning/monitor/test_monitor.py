@@ -7,8 +7,12 @@ import sys
 import numpy as np
 import pytest
 import torch
+from tensorboard.backend.event_processing.event_accumulator import (
+    EventAccumulator,
+)
 
 from leanbrain.checks import UserError
+from leanbrain.loggers import TensorBoardLogger
 from leanbrain.masking.maskset import MaskSet
 from leanbrain.masking.targets import Target
 from leanbrain.pruning.monitor import monitor as module
@@ -378,3 +382,40 @@ def test_import_leaves_slow_packages_out():
         "sys.exit(sum(x in sys.modules for x in ('speechbrain', 'matplotlib')))"
     )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_an_epoch_without_an_update_has_its_points(tmp_path, generator):
+    """Not twice where masks changed in the same step."""
+    board, masks = TensorBoardLogger(tmp_path), MaskSet(SHAPES, PATHWAYS)
+    monitor = PruningMonitor(board, pictures=False)
+    run(monitor, masks, range(1, 3), generator)
+    for step in (2, 5):
+        monitor.on_epoch(step, masks, 0.5)
+    board.close()
+    found = EventAccumulator(str(tmp_path))
+    found.Reload()
+    tag = f"pruning/density/{PATHWAYS[0]}"
+    points = {x.step: x.value for x in found.Scalars(tag)}
+    assert len(points) == len(found.Scalars(tag)) and max(points) == 5
+    assert points[5] == pytest.approx(masks.density(PATHWAYS[0]))
+    assert not found.Tags()["images"]
+
+
+def test_a_logger_of_its_own_is_saved_with_it(tmp_path):
+    """One that the recipe saves is not."""
+    board = TensorBoardLogger(tmp_path / "a")
+    monitor = PruningMonitor(board, owns_logger=True)
+    monitor.on_losses(7, {"en": 1.0})
+    state = monitor.state_dict()
+    assert "board" not in PruningMonitor(board).state_dict()
+    other = TensorBoardLogger(tmp_path / "a")
+    again = PruningMonitor(other, owns_logger=True)
+    again.load_state_dict(state)
+    assert other.step == 7
+    again.on_losses(8, {"en": 2.0})
+    monitor.on_losses(9, {"en": 9.0})  # of the run that was killed
+    said = []
+    again.announce(said.append)
+    assert said == [f"Curves: tensorboard --logdir {tmp_path}"]
+    board.close()
+    other.close()
