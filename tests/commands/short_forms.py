@@ -58,7 +58,13 @@ class Short:
 
 
 # What .ci/run calls by itself, or is.
-CI = (".ci/run", "make check", "make slurm", "make slurm check commands")
+CI = (
+    ".ci/run",
+    "make check",
+    "make check commands",
+    "make slurm",
+    "make slurm check commands",
+)
 
 # Commands that prose names without what they need.
 MENTIONED = (
@@ -118,6 +124,9 @@ TOLD = {"inspect": "weights", "run": r"leanbrain: .* masks are final"}
 SHORT: dict[str, Short] = {
     # The Makefile
     "make demo": Short("ARGS=--debug", leaves="results/demo/report.html"),
+    "make demo ARGS=--debug": Short(
+        "RESULTS=results/again", leaves="results/again/report.html"
+    ),
     "make demo DATA=<folder>": Short(
         "ARGS=--debug RESULTS=results/mine",
         replace={"<folder>": "$PROMPTS"},
