@@ -68,6 +68,7 @@ CI = (
 
 # Commands that prose names without what they need.
 MENTIONED = (
+    "leanbrain <command>",
     "leanbrain inspect",
     "leanbrain run",
     "compare.py suites/real.yaml",
@@ -119,6 +120,8 @@ NO_ISOLATION = "--no-build-isolation --quiet"
 # one, whose files are called alike and which has the keys that are overridden.
 ON_STOCK = re.compile(r"leanbrain (inspect|run) .*\.yaml\b")
 WITH_STOCK = {"<data>": "none", "interval=500": "interval=2"}
+# Patterns must match: what the small recipe has.
+WITH_STOCK["'feat_proj.*' 'target_quantiser.*'"] = "'classifier.*'"
 TOLD = {"inspect": "weights", "run": r"leanbrain: .* masks are final"}
 
 SHORT: dict[str, Short] = {
@@ -421,6 +424,11 @@ SHORT: dict[str, Short] = {
     ),
     "SPEECHBRAIN_REPO=<a clone> python tests/host/try_families.py --json "
     "tests/host/results/families.json --markdown "
+    "docs/prune_your_recipe/README.md": Short(
+        "crdnn", replace=REPO, needs=CLONE
+    ),
+    "SPEECHBRAIN_REPO=<a clone> python tests/host/left_dense.py --json "
+    "tests/host/results/left_dense.json --markdown "
     "docs/prune_your_recipe/README.md": Short(
         "crdnn", replace=REPO, needs=CLONE
     ),
