@@ -117,7 +117,7 @@ def _run(script: Path, arguments: list[str]) -> None:
     except SystemExit as end:
         if end.code not in (None, 0):
             raise
-    except (AttributeError, KeyError, ValueError) as error:
+    except (AttributeError, KeyError, ValueError, OSError) as error:
         sentence = what_script_lacks(error, arguments[0])
         if sentence is None:
             raise

@@ -47,15 +47,8 @@ def load_recipe(
     with open(file, encoding="utf-8") as stream:
         try:
             return load_yaml(stream, overrides)
-        except (KeyError, ValueError) as error:
+        except (KeyError, ValueError, OSError) as error:
             sentence = what_script_lacks(error, os.fspath(file))
             if sentence is None:
                 raise
             raise UserError(sentence) from error
-        except OSError as error:
-            if error.filename is None:
-                raise
-            raise UserError(
-                f"The recipe {os.fspath(file)} cannot be loaded, as "
-                f"{error.filename} was refused ({error.strerror})."
-            ) from error

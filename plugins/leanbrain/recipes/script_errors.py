@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import errno
 import re
 
 from leanbrain.recipes.tree import no_such_key
 
 __all__ = ["what_script_lacks"]
 
+# What the system says to who may not write there, or not any more.
+_REFUSED = frozenset(
+    {
+        errno.EACCES,
+        errno.EPERM,
+        errno.EROFS,
+        errno.ENOTDIR,
+        errno.ENOSPC,
+        errno.EDQUOT,
+    }
+)
 # As HyperPyYAML says it.
 _NO_KEY = re.compile(r"Override '(.+?)' not found in: \[(.*)\]", re.S)
 _OPEN = re.compile(r"'(.+?)' is a !PLACEHOLDER and must be replaced")
@@ -39,6 +51,10 @@ its training, got none.'
     >>> what_script_lacks(KeyError("batch_size"), "train.yaml") is None
     True
     """
+    if isinstance(error, OSError):
+        if error.filename is None or error.errno not in _REFUSED:
+            return None
+        return f"The recipe was refused {error.filename} ({error.strerror})."
     first = error.args[0] if error.args else None
     # Scripts read the YAML as a dict or as attributes of `hparams`.
     key = first if isinstance(error, KeyError) else getattr(error, "name", None)

@@ -183,3 +183,19 @@ def test_dense_checkpoints_are_not_taken_for_pruned_ones(tmp_path, capsys):
     with pytest.raises(SystemExit, match="2"):
         run(tmp_path, "one_shot")
     assert "continue from a pruned checkpoint" in capsys.readouterr().err
+
+
+def test_an_output_folder_that_cannot_be_is_one_sentence(tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SystemExit, match="2"):
+        run(tmp_path / "file" / "run", "one_shot")
+    said = capsys.readouterr().err
+    assert "error: The recipe was refused " in said.splitlines()[-1]
+    assert "file/run" in said and "(Not a directory)" in said
+
+
+def test_a_file_that_a_script_misses_keeps_its_traceback(tmp_path):
+    script = tmp_path / "train.py"
+    script.write_text("open('nowhere.txt')\n")
+    with pytest.raises(FileNotFoundError, match=r"nowhere\.txt"):
+        run(tmp_path / "run", "one_shot", script=script)
