@@ -1,10 +1,12 @@
 """What a run leaves, and that it goes on where it was killed."""
 
 import json
+import shutil
 
 import pytest
 import torch
 
+from leanbrain.dataio.manifests import read_manifest, write_manifest
 from leanbrain.masking.maskset import MaskSet
 
 
@@ -161,3 +163,26 @@ def test_kill_9_in_mid_epoch_and_the_same_command_again(
     assert_equal(final_state(out), final_state(adaptive))
     a, b = ((f / "history.jsonl").read_text() for f in (out, adaptive))
     assert a == b
+
+
+@pytest.mark.slow
+def test_languages_whose_names_yaml_takes_for_something_else(
+    run, recipe, corpus, tmp_path
+):
+    """A number and a truth value, a `#` and a `=` in the folder's name."""
+    other = tmp_path / "a #1=b"
+    shutil.copytree(corpus, other)
+    for path in other.glob("*.csv"):
+        rows = read_manifest(path).values()
+        names = {"en": "1", "fr": "no"}
+        renamed = [{**row, "lang": names[row["lang"]]} for row in rows]
+        write_manifest(path, renamed)
+    out = tmp_path / "run #2=c"
+    languages = {"languages": ["1", "no"]}
+    dense = run(recipe, "dense.yaml", other, out / "dense", **languages)
+    assert dense.returncode == 0, dense.stderr
+    start = {"dense_checkpoint": out / "dense" / "save", **languages}
+    done = run(recipe, "pathways.yaml", other, out / "sparse", **start)
+    assert done.returncode == 0, done.stderr
+    found = json.loads((out / "sparse" / "result.json").read_text())
+    assert set(found["cer"]) == {"1", "no"}
