@@ -23,6 +23,9 @@ StrPath = str | os.PathLike[str]
 Row = dict[str, str]
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+# Blanks, and those without width, which nobody sees: files that were joined
+# have byte order marks within.
+_BLANKS = re.compile(r"^[\s\u200b\u2060\ufeff]+|[\s\u200b\u2060\ufeff]+$")
 _SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 
 
@@ -41,7 +44,7 @@ def read_csv(path: StrPath) -> list[Row]:
     list
         Column -> text, for every line below the header that is not empty.
         Blanks around names and values are left out, and it is said where
-        there were some.
+        there were some, but for spaces that follow a comma.
 
     Raises
     ------
@@ -124,8 +127,13 @@ def _header(line: str, path: StrPath, stray: list[str]) -> list[str]:
                 f"the columns of {path} must be separated by commas, got "
                 f"{name}."
             )
-    stray += [f"the column {x!r}" for x in found if x != x.strip()]
-    columns = [check_cell(x.strip(), f"the header of {path}") for x in found]
+    names = [_stripped(x) for x in found]
+    stray += [
+        f"the column {x!r}"
+        for x, name in zip(found, names, strict=True)
+        if x != name
+    ]
+    columns = [check_cell(x, f"the header of {path}") for x in names]
     for i, name in enumerate(columns):
         if not name or name in columns[:i]:
             raise UserError(
@@ -149,12 +157,17 @@ def _row(
         )
     row = {}
     for column, field in zip(columns, fields, strict=True):
-        text = field.strip()
+        text = _stripped(field)
         if text != field:
             stray.append(f"`{column}` in line {number}")
         where = f"`{column}` in line {number} of {path}"
         row[column] = check_cell(text, where)
     return row
+
+
+def _stripped(text: str) -> str:
+    """A text without blanks around it."""
+    return _BLANKS.sub("", text)
 
 
 def _fields(line: str, number: int, path: StrPath) -> list[str]:

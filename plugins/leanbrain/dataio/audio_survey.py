@@ -2,7 +2,7 @@
 
 What was found is kept in the cache folder (`LEANBRAIN_CACHE`, by default
 `~/.cache/leanbrain`) with the size and time of change of each file: only new
-and changed files are read again.
+and changed files, and those that could not be read, are read again.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ Kept = dict[str, Any]
 
 
 def survey(paths: Iterable[str], root: Path) -> dict[str, AudioFacts]:
-    """Measures audio files, each only if it is new or has changed.
+    """Measures audio files, each only if it is new, changed or unreadable.
 
     One core reads about 100 hours of FLAC in a minute, if the disk gives them
     as fast; all cores help. The time left is shown.
@@ -65,7 +65,10 @@ def survey(paths: Iterable[str], root: Path) -> dict[str, AudioFacts]:
             path: {"stamp": stamps[path], "facts": facts}
             for path, facts in zip(new, _measured(new), strict=True)
         }
-        _remember(memory, {**kept, **known})
+        # What cannot be read is not remembered: a file that may be read by
+        # now, or a decoder that knows it, changes neither size nor time.
+        read = {k: x for k, x in known.items() if not x["facts"]["fault"]}
+        _remember(memory, {**kept, **read})
     return {path: _facts(known[path]["facts"]) for path in stamps}
 
 

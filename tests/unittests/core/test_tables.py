@@ -86,10 +86,11 @@ def test_what_is_wrong_is_one_sentence(tmp_path, text, match):
 
 
 def test_stray_blanks_are_left_out_and_said(tmp_path, caplog):
-    text = "ID, lang ,wrd\na,en ,yes\nb,\u00a0en,no\nc,en,no\n"
+    text = "ID, lang ,wrd\ufeff\na,en ,yes\nb,\u00a0en,no\nc,en\u200b,no\n"
     rows = read_csv(save(tmp_path, text))
     assert [row["lang"] for row in rows] == ["en"] * 3
-    assert "3 names and values had blanks" in caplog.text
+    assert rows[0]["wrd"] == "yes"
+    assert "5 names and values had blanks" in caplog.text
     assert "the first is the column 'lang '" in caplog.text
     caplog.clear()
     read_csv(save(tmp_path, "ID, lang\na, en\n"))

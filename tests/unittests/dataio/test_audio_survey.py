@@ -59,7 +59,7 @@ def test_what_is_missing_or_broken_is_a_fact_as_well(tmp_path, read, memory):
     text.write_text("no audio")
     loud = str(tmp_path / "nan.wav")
     soundfile.write(loud, np.full(9, np.nan), 8000, subtype="FLOAT")
-    for _ in range(2):  # the second time from the memory
+    for _ in range(2):
         found = survey([gone, str(text), loud], tmp_path)
         rules = [next(found[x].faults())[0] for x in found]
         assert rules == [
@@ -67,7 +67,8 @@ def test_what_is_missing_or_broken_is_a_fact_as_well(tmp_path, read, memory):
             "must be readable audio",
             "must hold finite samples",
         ]
-    assert len(read) == 3
+    # What cannot be read may be readable the next time.
+    assert sorted(read) == sorted(["gone.wav", "text.wav"] * 2 + ["nan.wav"])
     write(tmp_path / "gone.wav")
     assert not list(survey([gone], tmp_path)[gone].faults())
 
