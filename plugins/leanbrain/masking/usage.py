@@ -166,6 +166,7 @@ def _uses(
     What keeps its size, such as a transposition or a normalisation, leads on.
     """
     products: set[Node] = set()
+    otherwise = False
     seen, waiting = {leaf}, [(leaf, size)]
     while waiting:
         below, size = waiting.pop()
@@ -177,15 +178,15 @@ def _uses(
             if isinstance(node, BackwardCFunction) or _PRODUCTS.search(name):
                 products.add(node)  # nobody can look into a Function
             elif _LOOKUPS.search(name) or _BENDS.search(name):
-                return products, True
+                otherwise = True
             elif _COPIES.search(name) or _PARTS.search(name):
                 waiting.append((node, now))
             elif now == size:
                 waiting.append((node, size))
             elif now > size:
-                return products, True
+                otherwise = True
             # What is smaller is a norm or a sum: no weight any more.
-    return products, False
+    return products, otherwise
 
 
 def _size(node: Node) -> int:

@@ -125,6 +125,22 @@ def test_several_outputs_are_last_each():
     assert last(Heads(), frames()) == ["ctc.weight", "seq.weight"]
 
 
+def test_a_tied_embedding_is_an_output_layer_too():
+    """As Whisper's, whose rows are looked up before they multiply."""
+
+    class Tied(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.rows = nn.Embedding(9, SIZE)
+            self.body = nn.Linear(SIZE, SIZE)
+
+        def forward(self, tokens):
+            return self.body(self.rows(tokens)) @ self.rows.weight.t()
+
+    found = judged(Tied(), torch.tensor([[1, 2]]))
+    assert found == {"rows.weight": NO_PRODUCT}
+
+
 def test_a_layer_that_runs_many_times_is_one_layer():
     class Steps(nn.Module):
         def __init__(self):
