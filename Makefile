@@ -112,7 +112,7 @@ bench-optimizers: $(STAMP) ## which optimizer trains small speech models first (
 		$(if $(DATA),--data_folder "$(DATA)") $(ARGS)
 
 host-tests: $(STAMP) ## SpeechBrain's own tests on our code (half an hour); SPEECHBRAIN_REPO=<clone>
-	PYTHON="$(CURDIR)/$(PY)" tests/host/run_host_tests.sh
+	PYTHON="$(CURDIR)/$(PY)" tests/host/run_host_tests.sh $(ARGS)
 
 slurm: ## install SLURM for its tests (Debian, as root); says why where it cannot
 	tests/slurm/install.sh

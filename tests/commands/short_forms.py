@@ -75,8 +75,8 @@ MENTIONED = (
 )
 
 DEMO = "recipes/MultilingualPrompts/ASR/CTC"
-TINY = "--number_of_epochs=1 --batches_per_epoch=4 --lstm_neurons=16"
-TINY += " --data_folder=$PROMPTS --languages=[en,es,ru,uk,de]"
+TINY = "--number_of_epochs=1 --lstm_neurons=16 --data_folder=$PROMPTS "
+TINY += "--languages=[en,es,ru,uk,de] --batches_per_epoch="
 DENSE = "python train.py hparams/dense.yaml"
 PATHWAYS = (
     "python train.py hparams/pathways.yaml --dense_checkpoint "
@@ -110,8 +110,8 @@ RUN = (
     "sparsity=0.8 --data_folder <data>"
 )
 CLONE = ("SPEECHBRAIN_REPO",)
-REPO = {f"<{name}>": "$SPEECHBRAIN_REPO" for name in ("clone", "a clone")}
-REPO["<clone of speechbrain/speechbrain>"] = "$SPEECHBRAIN_REPO"
+REPO = {"<clone>": "$SPEECHBRAIN_REPO"}
+A_REPO = {"<a clone>": "$SPEECHBRAIN_REPO"}
 INSTALL = {"pip install": "python -m pip install --target $OUT/site --no-deps"}
 NO_ISOLATION = "--no-build-isolation --quiet"
 
@@ -194,12 +194,12 @@ SHORT: dict[str, Short] = {
     ),
     # Multilingual prompts
     DENSE: Short(
-        TINY,
+        f"{TINY}4",
         folder=DEMO,
         leaves="results/MultilingualPrompts/dense/1234/result.json",
     ),
     PATHWAYS: Short(
-        f"{TINY} --batches_per_epoch=20",
+        f"{TINY}20",
         folder=DEMO,
         after=(DENSE,),
         leaves="results/MultilingualPrompts/pathways/1234/masks.pt",
@@ -207,7 +207,7 @@ SHORT: dict[str, Short] = {
     "python train.py hparams/pruned.yaml --method lap --pruning "
     "'{sparsity: 0.8}' --dense_checkpoint "
     "results/MultilingualPrompts/dense/1234/save": Short(
-        TINY,
+        f"{TINY}4",
         folder=DEMO,
         after=(DENSE,),
         leaves="results/MultilingualPrompts/lap/1234/masks.pt",
@@ -228,7 +228,7 @@ SHORT: dict[str, Short] = {
     ),
     "python readme_tables.py": Short(folder=DEMO),
     "torchrun --standalone --nproc_per_node 2 train.py <...>": Short(
-        f"{TINY} --output_folder=$OUT/ranks --distributed_backend=gloo",
+        f"{TINY}4 --output_folder=$OUT/ranks --distributed_backend=gloo",
         replace={"<...>": "hparams/dense.yaml"},
         folder=DEMO,
         leaves="$OUT/ranks/result.json",
@@ -381,6 +381,14 @@ SHORT: dict[str, Short] = {
         replace=ON_DIGITS,
         leaves="results/OptimizerBenchmark/digits_gelu/adamw/1234/result.json",
     ),
+    "tensorboard --logdir <output_folder>": Short(
+        "--port 0",
+        replace={"<output_folder>": "results/train"},
+        folder=STOCK,
+        after=(RUN,),
+        says=r"TensorBoard \d",
+        serves=True,
+    ),
     "tensorboard --logdir results": Short(
         "--port 0", says=r"TensorBoard \d", serves=True
     ),
@@ -414,28 +422,31 @@ SHORT: dict[str, Short] = {
         "--smoke", says="babble"
     ),
     # SpeechBrain's own tests and recipes
-    "make host-tests": Short(
-        first="export HOST_PARTS=layers", says="layers", needs=CLONE
-    ),
+    "make host-tests": Short("ARGS=layers", says="layers", needs=CLONE),
     "make host-tests SPEECHBRAIN_REPO=<clone of "
-    "speechbrain/speechbrain>": Short(replace=REPO, says="layers", needs=CLONE),
+    "speechbrain/speechbrain>": Short(
+        "ARGS=layers",
+        replace={"<clone of speechbrain/speechbrain>": "$SPEECHBRAIN_REPO"},
+        says="layers",
+        needs=CLONE,
+    ),
     "SPEECHBRAIN_REPO=<clone> tests/host/run_host_tests.sh layers": Short(
         replace=REPO, leaves="results/host_tests", needs=CLONE
     ),
     "SPEECHBRAIN_REPO=<a clone> python tests/host/try_families.py --json "
     "tests/host/results/families.json --markdown "
     "docs/prune_your_recipe/README.md": Short(
-        "crdnn", replace=REPO, needs=CLONE
+        "CRDNN", replace=A_REPO, needs=CLONE
     ),
     "SPEECHBRAIN_REPO=<a clone> python tests/host/left_dense.py --json "
     "tests/host/results/left_dense.json --markdown "
     "docs/prune_your_recipe/README.md": Short(
-        "crdnn", replace=REPO, needs=CLONE
+        "CRDNN", replace=A_REPO, needs=CLONE
     ),
     "SPEECHBRAIN_REPO=<a clone> python tests/host/check_pages.py --json "
     "tests/host/results/pages.json --markdown "
     "docs/prune_your_recipe/README.md": Short(
-        "crdnn", replace=REPO, needs=CLONE
+        "crdnn", replace=A_REPO, needs=CLONE
     ),
     "python tests/host/host_table.py results/host_tests recipes layers "
     "sparsity_0 sparsity_30 --markdown docs/host_tests.md": Short(

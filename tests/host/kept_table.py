@@ -69,6 +69,11 @@ def keep(
     repo : Path
         The clone.
     """
+    if not rows:
+        raise UserError(
+            "A name must contain one of the given words, got "
+            f"{' '.join(options.names)}."
+        )
     name, tried_with = next(iter(rows[0])), short_commit(commit(__file__))
     new = {row[name]: {**row, "commit": tried_with} for row in rows}
     if options.names:

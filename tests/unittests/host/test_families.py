@@ -1,5 +1,7 @@
 """The tables of recipe families and pages tell what happened, failures too."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from leanbrain.checks import UserError
@@ -47,6 +49,12 @@ def test_rows(tries, output, code, ran, cells):
 def test_families_are_told_apart(tries):
     names = [family.name for family in tries.FAMILIES]
     assert len(set(names)) == len(names) == 11
+
+
+def test_words_that_no_name_contains_are_named(script, tmp_path):
+    options = SimpleNamespace(names=["crdnn"], json=tmp_path / "x.json")
+    with pytest.raises(UserError, match="one of the given words, got crdnn"):
+        script("kept_table").keep(options, "families", [], tmp_path)
 
 
 @pytest.mark.parametrize("name", ["try_families", "check_pages"])
