@@ -88,24 +88,32 @@ class UsageWatch:
         if self._roots is not None:
             self._roots.update(_nodes_of(output))
 
-    @property
-    def has_seen_some(self) -> bool:
-        """Whether a layer ran that gradients reach."""
-        return bool(self._roots)
-
     def finish(self) -> dict[int, str]:
         """Stops watching; says what is not to be pruned, and why.
 
         Returns
         -------
         dict
-            `id` of a parameter -> reason.
+            As `judge`.
         """
         for handle in self._handles:
             handle.remove()
-        roots, self._roots, self._handles = self._roots, None, []
+        found = self.judge()
+        self._roots, self._handles = None, []
+        return found
+
+    def judge(self) -> dict[int, str]:
+        """Says what is not to be pruned, of what ran since the last call.
+
+        Returns
+        -------
+        dict
+            `id` of a parameter -> reason.
+        """
+        roots = self._roots
         if not roots:
             return {}
+        self._roots = set()
         users = _users(roots)
         found: dict[int, str] = {}
         products: dict[int, set[Node]] = {}

@@ -49,11 +49,11 @@ class Trial:
         self.steps = 0
         self.reached: set[str] = set()
         self._watch: UsageWatch | None = None
-        self._use: dict[int, str] | None = None
+        self._use: dict[int, str] = {}
 
     def listen(self, modules: Modules) -> None:
-        """Watches forward passes from now on, until the first step."""
-        if self.judges_use and self._use is None and self._watch is None:
+        """Watches forward passes from now on, until the end."""
+        if self.judges_use and self._watch is None:
             self._watch = UsageWatch(modules, self.discriminators)
 
     def note(self) -> None:
@@ -61,7 +61,8 @@ class Trial:
 
         Whichever optimizer steps: some recipes let one of several wait.
         """
-        self._judge_use()
+        if self._watch is not None:
+            self._use.update(self._watch.judge())
         self.reached.update(
             t.name for t in self.targets if t.parameter.grad is not None
         )
@@ -90,12 +91,11 @@ class Trial:
             Name of a target -> reason, the same on all ranks.
         """
         if self._watch is not None:
-            self._use, self._watch = self._watch.finish(), None
+            self._use.update(self._watch.finish())
+            self._watch = None
         names = [t.name for t in self.targets]
         reached = union_names(self.reached, names, device)
-        use = {
-            t.name: (self._use or {}).get(id(t.parameter)) for t in self.targets
-        }
+        use = {t.name: self._use.get(id(t.parameter)) for t in self.targets}
         last = {name for name, why in use.items() if why == LAST_LAYER}
         other = {
             name for name, why in use.items() if why not in (None, LAST_LAYER)
@@ -116,8 +116,3 @@ class Trial:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Goes on where ``state_dict`` was taken."""
         self.steps, self.reached = state["steps"], set(state["reached"])
-
-    def _judge_use(self) -> None:
-        """Ends the watch once it has seen something: closures run later."""
-        if self._watch is not None and self._watch.has_seen_some:
-            self._use, self._watch = self._watch.finish(), None

@@ -115,7 +115,8 @@ def test_a_model_that_nothing_trains_is_refused():
 
 
 def test_the_other_side_of_a_game_may_begin():
-    net = nn.ModuleDict({"g": nn.Linear(6, 6), "d": nn.Linear(1, 1)})
+    layers = [nn.Linear(6, 6) for _ in range(3)]
+    net = nn.ModuleDict({"g": nn.Sequential(*layers), "d": nn.Linear(1, 1)})
     pruner, optimizer = make(net, total_steps=100)
     for _ in range(30):
         net["d"](torch.ones(1, 1)).sum().backward()
@@ -123,7 +124,10 @@ def test_the_other_side_of_a_game_may_begin():
     assert not pruner.started
     net["g"](torch.ones(1, 6)).sum().backward()
     optimizer.step()
-    assert pruner.started and names(pruner) == ["net.g.weight"]
+    assert pruner.started and names(pruner) == [
+        "net.g.0.weight",
+        "net.g.1.weight",
+    ]
 
 
 @pytest.mark.parametrize("after", [1, 25])
