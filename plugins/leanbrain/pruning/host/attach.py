@@ -19,6 +19,7 @@ from leanbrain.pruning.host.owned import (
     unowned,
     unsaved_by,
     warn_of_frozen,
+    warn_of_new,
 )
 from leanbrain.pruning.host.saved_files import SavedFiles
 
@@ -75,6 +76,8 @@ def attach(pruner: AdaptivePruner, brain: sb.Brain) -> None:
             f"A pruner must be attached to Brains that hold its weights, got "
             f"a {type(brain).__name__} without {pruner.targets[0].name!r}."
         )
+    else:
+        warn_of_new(brain, (t.parameter for t, _ in pruner.choice))
     pruner.loss_scale = lambda: float(brain.scaler.get_scale())
     if brain.checkpointer is not None:
         register(pruner, brain.checkpointer)

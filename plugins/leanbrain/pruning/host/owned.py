@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -16,10 +16,12 @@ if TYPE_CHECKING:
     import speechbrain as sb
 
 __all__ = [
+    "copies_in",
     "optimizers_of",
     "unowned",
     "unsaved_by",
     "warn_of_frozen",
+    "warn_of_new",
 ]
 
 logger = logging.getLogger(__name__)
@@ -97,3 +99,58 @@ def warn_of_frozen(modules: Mapping[str, torch.nn.Module]) -> None:
             "later in the run.",
             ", ".join(frozen),
         )
+
+
+def warn_of_new(brain: sb.Brain, known: Iterable[torch.nn.Parameter]) -> None:
+    """Names the matrices that a later Brain brings along: they stay dense.
+
+    Arguments
+    ---------
+    brain : sb.Brain
+        That goes on with pruned weights.
+    known : Iterable
+        All parameters of the Brain that the targets were chosen from.
+    """
+    ids = {id(parameter) for parameter in known}
+    new = [
+        name
+        for name, parameter in brain.modules.named_parameters()
+        if parameter.dim() > 1
+        and parameter.requires_grad
+        and id(parameter) not in ids
+    ]
+    if new:
+        logger.warning(
+            "%s holds matrices that the first Brain with the pruner has not, "
+            "which stay dense: %s.",
+            type(brain).__name__,
+            ", ".join(new),
+        )
+
+
+def copies_in(brain: sb.Brain, targets: Sequence[Target]) -> list[str]:
+    """Names the parameters of a Brain that have the zeros of pruned ones.
+
+    Arguments
+    ---------
+    brain : sb.Brain
+        That holds none of the targets.
+    targets : Sequence
+        What is pruned.
+
+    Returns
+    -------
+    list
+        Names of the parameters.
+    """
+    pruned = [t.parameter == 0 for t in targets]
+    pruned = [zeros for zeros in pruned if zeros.any()]
+    return [
+        name
+        for name, parameter in brain.modules.named_parameters()
+        if any(
+            zeros.shape == parameter.shape
+            and torch.equal(zeros, (parameter == 0).to(zeros.device))
+            for zeros in pruned
+        )
+    ]

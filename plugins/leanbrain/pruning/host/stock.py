@@ -22,6 +22,7 @@ from leanbrain.pruning.host.final_checkpoints import (
     saved_total_steps,
 )
 from leanbrain.pruning.host.outcome import outcome_of
+from leanbrain.pruning.host.owned import copies_in
 from leanbrain.pruning.host.request import PruningRequest
 from leanbrain.pruning.host.run_length import (
     Stages,
@@ -42,21 +43,22 @@ logger = logging.getLogger(__name__)
 class StockPruning:
     """Prunes one Brain of whatever runs inside ``patching``.
 
-    Arguments
-    ---------
-    request : PruningRequest
-        What to do.
+        Arguments
+        ---------
+        request : PruningRequest
+            What to do.
 
-    Example
-    -------
-    >>> import speechbrain as sb
-    >>> from leanbrain.pruning.host.request import PruningRequest
-    >>> stock = StockPruning(PruningRequest("one_shot"))
-    >>> before = sb.Brain.fit
-    >>> with stock.patching():
-    ...     assert sb.Brain.fit is not before  # a script is run here
-    >>> sb.Brain.fit is before, stock.pruner is None
-    (True, True)
+        Example
+        -------
+        >>> import speechbrain as sb
+        >>> from leanbrain.pruning.host.owned import copies_in
+    from leanbrain.pruning.host.request import PruningRequest
+        >>> stock = StockPruning(PruningRequest("one_shot"))
+        >>> before = sb.Brain.fit
+        >>> with stock.patching():
+        ...     assert sb.Brain.fit is not before  # a script is run here
+        >>> sb.Brain.fit is before, stock.pruner is None
+        (True, True)
     """
 
     def __init__(self, request: PruningRequest) -> None:
@@ -183,9 +185,18 @@ class StockPruning:
             )
         if name not in self.fitted:
             self.fitted.append(name)
+        logger.info("%s is trained without pruning.", name)
+        copies = copies_in(brain, self.pruner.targets) if self.pruner else []
+        if copies:
+            logger.warning(
+                "%s trains copies of pruned weights, of which only the "
+                "originals are kept sparse: %s.",
+                name,
+                ", ".join(copies),
+            )
+            name += " (copies of pruned weights)"
         if self.brain is not None and name not in self._dense:
             self._dense.append(name)
-        logger.info("%s is trained without pruning.", name)
 
     # -- attaching ----------------------------------------------------------
 

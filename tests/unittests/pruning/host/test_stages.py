@@ -1,5 +1,6 @@
 """A Brain for each stage, fits within fits, and what a run ends with."""
 
+from copy import deepcopy
 from functools import partial
 from pathlib import Path
 
@@ -124,6 +125,30 @@ def test_a_brain_of_other_modules_is_none_of_the_stages(caplog):
     assert (zeros(first), zeros(other)) == (45, 0)
     assert pruning.pruner.step == 8 and "of 8:" in pruning.summary()
     assert pruning.summary().endswith(" Trained without pruning: Tiny.")
+
+
+def test_copies_of_pruned_weights_are_told(caplog):
+    first, _ = parts()
+    with stock().patching() as pruning:
+        brain(first).fit(range(2), data())
+        brain(copied := deepcopy(first)).fit(range(2), data())
+    assert (zeros(first), zeros(copied)) == (45, 0)
+    assert "Tiny trains copies of pruned weights" in caplog.text
+    assert pruning.summary().endswith(
+        " Trained without pruning: Tiny (copies of pruned weights)."
+    )
+
+
+def test_matrices_of_a_later_brain_alone_are_told(caplog):
+    modules, _ = parts()
+    with stock().patching():
+        for later in ({}, {"b": torch.nn.Linear(8, 8)}):
+            assert "stay dense" not in caplog.text
+            brain({**modules, **later}).fit(range(2), data())
+    assert (
+        "Tiny holds matrices that the first Brain with the pruner has not, "
+        "which stay dense: b.weight." in caplog.text
+    )
 
 
 def test_a_brain_that_only_evaluates_averaged_weights_is_masked():
