@@ -1,7 +1,9 @@
 """What of a recipe's model can be pruned, and what a method would do to it.
 
 Builds the modules of the recipe's YAML, nothing else: no data, no output
-folder, no download, no random weights. Seconds, not minutes.
+folder, no download, no random weights. Seconds, not minutes. What gets no
+gradient, and how layers are used, only training shows: with the script before
+the YAML, it is run up to its first optimizer step, with its data.
 
 Prints every weight that can be masked, by group, and why the others are left
 out. With --pruning also a dry run of the method: when masks change, at which
@@ -20,15 +22,20 @@ examples:
     leanbrain inspect hparams/conformer_large.yaml \\
         --pruning adaptive --pathways en fr \\
         --total_steps 50000 --include "Transformer.encoder.*"
+
+  What will `leanbrain run` prune? By the first step of training:
+    leanbrain inspect train.py hparams/conformer_large.yaml --pruning lap \\
+        --data_folder /data/LibriSpeech --output_folder /tmp/look
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from leanbrain.checks import UserError
@@ -37,9 +44,11 @@ from leanbrain.commands.pruning_options import (
     given_without_method,
     request_of,
 )
+from leanbrain.commands.script import check_script, run_script
 from leanbrain.commands.settings import read_overrides
 
 if TYPE_CHECKING:
+    from leanbrain.masking.targets import Target
     from leanbrain.pruning.inspection.dry_run import DryRun, Row
     from leanbrain.pruning.pruner import AdaptivePruner
     from leanbrain.recipes.building import BuiltModules
@@ -49,7 +58,12 @@ __all__ = ["add_arguments", "main"]
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's options to its parser."""
-    parser.add_argument("yaml", help="a recipe's YAML")
+    parser.add_argument(
+        "files",
+        nargs="+",
+        metavar="[SCRIPT] YAML",
+        help="a recipe's YAML, or its script and its YAML",
+    )
     parser.add_argument(
         "--all", action="store_true", help="list what is left out one by one"
     )
@@ -83,11 +97,51 @@ def main(options: argparse.Namespace, rest: Sequence[str] = ()) -> int:
         raise UserError(f"`--{name}` must come with `--pruning`, got none.")
     # Before the slow imports: what is wrong with the method is said at once.
     pruner = _pruner(options) if options.pruning else None
-    overrides = read_overrides(rest)
-
+    *scripts, options.yaml = options.files
+    if len(scripts) > 1:
+        raise UserError(
+            f"The files must be a script and a YAML, got {options.files}."
+        )
+    if scripts:
+        seen = _by_first_step(scripts[0], options, rest)
+    else:
+        seen = _by_yaml(pruner, options, rest)
     from leanbrain.masking.convert import cover
-    from leanbrain.masking.targets import select_targets
-    from leanbrain.pruning.inspection.dry_run import dry_run, inspect_targets
+    from leanbrain.pruning.inspection.dry_run import dry_run, rows_of
+
+    rows = rows_of(seen.choice)
+    targets = [target for target, why_not in seen.choice if why_not is None]
+    lost = cover(seen.modules, targets).lost
+    run = None
+    if pruner is not None:
+        method = seen.pruner or pruner
+        run = dry_run(method, targets, seen.modules)
+    if options.json:
+        found = _as_json(options, rows, seen.failed, lost, run)
+        print(json.dumps(found, indent=1))
+    else:
+        print(_as_text(options, rows, seen.failed, lost, run))
+    return 0
+
+
+@dataclass
+class _Seen:
+    """A model and what of it would be pruned."""
+
+    modules: Any
+    choice: list[tuple[Target, str | None]]
+    failed: dict[str, str]
+    pruner: AdaptivePruner | None = None  # of the run's own length
+
+
+def _by_yaml(
+    pruner: AdaptivePruner | None,
+    options: argparse.Namespace,
+    rest: Sequence[str],
+) -> _Seen:
+    """Builds the modules of a YAML."""
+    overrides = read_overrides(rest)
+    from leanbrain.masking.targets import explain_targets, select_targets
     from leanbrain.recipes.building import build_modules
 
     built = build_modules(options.yaml, overrides)
@@ -98,16 +152,29 @@ def main(options: argparse.Namespace, rest: Sequence[str] = ()) -> int:
         else (pruner.include, pruner.exclude, pruner.groups)
     )
     with _reasons_first(built):
-        rows = inspect_targets(built.modules, *chosen, built.is_unsaved)
-        targets = select_targets(built.modules, *chosen, built.is_unsaved)
-    lost = cover(built.modules, targets).lost
-    run = None if pruner is None else dry_run(pruner, targets, built.modules)
-    if options.json:
-        found = _as_json(options, rows, built.failed, lost, run)
-        print(json.dumps(found, indent=1))
-    else:
-        print(_as_text(options, rows, built.failed, lost, run))
-    return 0
+        select_targets(built.modules, *chosen, built.is_unsaved)
+        choice = explain_targets(built.modules, *chosen, built.is_unsaved)
+    return _Seen(built.modules, choice, built.failed)
+
+
+def _by_first_step(
+    script: str, options: argparse.Namespace, rest: Sequence[str]
+) -> _Seen:
+    """Trains until the first step has shown it."""
+    files = check_script(script, options.yaml)
+    words = [str(files[1]), *(word for word in rest if word != "--")]
+    if options.pruning is None:
+        options = argparse.Namespace(**{**vars(options), "pruning": "none"})
+    from leanbrain import import_speechbrain
+
+    import_speechbrain()
+    from leanbrain.pruning.inspection.first_step import look
+
+    request = request_of(options)
+    with redirect_stdout(sys.stderr):  # what is printed here is the table
+        pruner, brain = look(request, lambda: run_script(files[0], words))
+    fresh = request.build(pruner.plan.total_steps)
+    return _Seen(dict(brain.modules), pruner.choice, {}, fresh)
 
 
 def _pruner(options: argparse.Namespace) -> AdaptivePruner:

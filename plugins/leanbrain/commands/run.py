@@ -15,15 +15,11 @@ What a method would do to the model, `leanbrain inspect` says beforehand.
 from __future__ import annotations
 
 import argparse
-import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Sequence
 
-from leanbrain.checks import UserError
 from leanbrain.commands.parser import Parser
 from leanbrain.commands.pruning_options import add_options, request_of
-from leanbrain.recipes.script_errors import what_script_lacks
+from leanbrain.commands.script import check_script, run_script
 
 __all__ = ["add_arguments", "main"]
 
@@ -68,15 +64,7 @@ def main(options: argparse.Namespace, rest: Sequence[str] = ()) -> int:
         If the arguments, or what the script does, cannot be pruned.
     """
     own, overrides = _split(options)
-    script, recipe = Path(own.script), Path(own.yaml)
-    for name, file in (("script", script), ("YAML", recipe)):
-        if not file.is_file():
-            raise UserError(f"The {name} must be a file, got {str(file)!r}.")
-    if script.suffix in (".yaml", ".yml"):
-        raise UserError(
-            "The script must stand before its YAML, got "
-            f"{str(script)!r} {str(recipe)!r}."
-        )
+    script, recipe = check_script(own.script, own.yaml)
     request = request_of(own)
 
     from leanbrain import import_speechbrain
@@ -90,7 +78,7 @@ def main(options: argparse.Namespace, rest: Sequence[str] = ()) -> int:
     listen()
     stock = StockPruning(request)
     with stock.patching():
-        _run(script, [str(recipe), *rest, *overrides])
+        run_script(script, [str(recipe), *rest, *overrides])
     stock.check_done()
     _say(stock.summary())
     return 0
@@ -105,35 +93,6 @@ def _split(options: argparse.Namespace) -> tuple[argparse.Namespace, list[str]]:
     parser.set_defaults(**vars(options))
     own, others = parser.parse_known_args(rest[:cut])
     return own, [*others, *rest[cut + 1 :]]
-
-
-def _run(script: Path, arguments: list[str]) -> None:
-    """Runs a script as `python script arguments` does."""
-    import runpy
-
-    try:
-        with _as_if_called(script, arguments):
-            runpy.run_path(str(script), run_name="__main__")
-    except SystemExit as end:
-        if end.code not in (None, 0):
-            raise
-    except (AttributeError, KeyError, ValueError, OSError) as error:
-        sentence = what_script_lacks(error, arguments[0])
-        if sentence is None:
-            raise
-        raise UserError(sentence) from error
-
-
-@contextmanager
-def _as_if_called(script: Path, arguments: list[str]) -> Iterator[None]:
-    """Sets what a script finds in `sys`, and puts it back."""
-    argv, path = sys.argv, list(sys.path)
-    sys.argv = [str(script), *arguments]
-    sys.path.insert(0, str(script.resolve().parent))
-    try:
-        yield
-    finally:
-        sys.argv, sys.path[:] = argv, path
 
 
 def _say(sentence: str) -> None:

@@ -1,5 +1,6 @@
 """`leanbrain run` prunes a script that knows nothing of it."""
 
+import json
 import runpy
 import sys
 from pathlib import Path
@@ -199,3 +200,29 @@ def test_a_file_that_a_script_misses_keeps_its_traceback(tmp_path):
     script.write_text("open('nowhere.txt')\n")
     with pytest.raises(FileNotFoundError, match=r"nowhere\.txt"):
         run(tmp_path / "run", "one_shot", script=script)
+
+
+def test_inspect_foretells_by_the_first_step(tmp_path, capsys):
+    """What the run itself says, before it has made masks."""
+    words = [str(STOCK / "train.py"), str(STOCK / "train.yaml")]
+    words += ["--json", "--pruning", "lap", "--output_folder"]
+    assert main(["inspect", *words, str(tmp_path / "look"), *QUIET]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert Checkpointer(tmp_path / "look" / "save").find_checkpoint() is None
+    assert run(tmp_path / "run", "lap") == 0
+    _, _, pruner = saved(tmp_path / "run")
+    names = [row["name"] for row in told["targets"]]
+    assert names == list(pruner["state"]["masks"]["shapes"])
+    assert told["dry_run"]["total_steps"] == 16
+
+
+def test_inspect_says_that_a_script_does_not_train(tmp_path, capsys):
+    script = tmp_path / "train.py"
+    script.write_text("print('done')\n")
+    yaml = str(STOCK / "train.yaml")
+    with pytest.raises(SystemExit):
+        main(["inspect", str(script), yaml, "--data_folder", "x"])
+    assert "must train until it shows what" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["inspect", yaml, str(script)])
+    assert "script must stand before its YAML" in capsys.readouterr().err

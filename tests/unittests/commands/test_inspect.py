@@ -194,7 +194,7 @@ def test_why_a_model_is_missing_comes_before_what_is_not_found(recipe, capsys):
         ),
         (["--size"], "must be built, got none: "),
         (["--max_grad_norm=a"], "SpeechBrain script: argument --max_grad_no"),
-        (["size=3"], "must be --key=value, got 'size=3'."),
+        (["size=3"], "error: The YAML must be a file, got 'size=3'."),
         (["--size=3", "--size", "4"], "got 'size' twice."),
         (["--size=[3"], "An override of the recipe must have a value in YAML"),
         (

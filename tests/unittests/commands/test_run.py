@@ -7,6 +7,7 @@ import pytest
 from leanbrain.__main__ import main
 from leanbrain.checks import UserError
 from leanbrain.commands import run
+from leanbrain.commands import script as script_module
 from leanbrain.commands.parser import Parser
 
 SPLITS = [  # command line -> what the script gets
@@ -56,7 +57,7 @@ def test_script_finds_what_python_gives_it(tmp_path, capsys):
         "print(beside.NAME, sys.argv[1:])\n"
     )
     before = sys.argv, list(sys.path)
-    run._run(script, ["b.yaml", "--lr"])
+    script_module.run_script(script, ["b.yaml", "--lr"])
     assert capsys.readouterr().out == "found ['b.yaml', '--lr']\n"
     assert (sys.argv, sys.path) == before
 
@@ -92,7 +93,7 @@ def test_errors_of_scripts(tmp_path, text, kind, sentence):
     script = tmp_path / "train.py"
     script.write_text(text)
     with pytest.raises(kind, match=sentence):
-        run._run(script, ["b.yaml"])
+        script_module.run_script(script, ["b.yaml"])
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,14 @@ from leanbrain.pruning.stepping import Probe
 if TYPE_CHECKING:
     from leanbrain.pruning.pruner import AdaptivePruner
 
-__all__ = ["DryRun", "MaskUpdate", "Row", "dry_run", "inspect_targets"]
+__all__ = [
+    "DryRun",
+    "MaskUpdate",
+    "Row",
+    "dry_run",
+    "inspect_targets",
+    "rows_of",
+]
 
 
 @dataclass(frozen=True)
@@ -164,7 +171,11 @@ def inspect_targets(
     enc.weight (2, 4) 8 0.8 None
     enc.bias (2,) 2 0.2 a bias
     """
-    found = explain_targets(modules, include, exclude, groups, unsaved)
+    return rows_of(explain_targets(modules, include, exclude, groups, unsaved))
+
+
+def rows_of(found: Sequence[tuple[Target, str | None]]) -> list[Row]:
+    """Parameters, and why they are left out, as rows of the table."""
     total = sum(target.parameter.numel() for target, _ in found) or 1
     return [
         Row(
