@@ -264,6 +264,8 @@ class AdaptivePruner(PathwayTraining):
         if self.trial.is_over(self.device):
             self.end_trial()
             self.start()
+        if self.started and self.pathway is not None:
+            self._window.add(self.pathway)  # the batch came before the masks
         return self.started
 
     def observe(self, pathway: str, name: str, dense: torch.Tensor) -> None:

@@ -302,3 +302,28 @@ def test_a_closure_is_evaluated_again_once_it_has_shown_the_targets(toy):
     assert zeros[0] == [0, 0, 0]
     assert len(zeros) > 2
     assert all(min(z[:2]) > 0 and z[2] == 0 for z in zeros[1:])
+
+
+def test_masks_of_several_pathways_begin_within_a_closure(toy, brain_of):
+    """The batch of the first closure has come before the masks."""
+
+    class Brain(toy.Brain):
+        def fit_batch(self, batch):
+            def closure():
+                self.optimizer.zero_grad()
+                out = self.compute_forward(batch, sb.Stage.TRAIN)
+                loss = self.compute_objectives(out, batch, sb.Stage.TRAIN)
+                loss.backward()
+                return loss
+
+            return self.optimizer.step(closure).detach()
+
+    torch.manual_seed(0)
+    linear = partial(torch.nn.Linear, toy.FEATURES, toy.FEATURES)
+    model = torch.nn.Sequential(linear(), linear())
+    pruner = toy.make_pruner()
+    brain = brain_of(Brain, pruner, model=model, trial=True)
+    brain.fit(brain.counter, toy.loader(), None)
+    assert pruner.frozen and pruner.step == 20
+    kept = [pruner.masks.density(p, ["model.0.weight"]) for p in ("en", "fr")]
+    assert kept == pytest.approx([0.3, 0.3], abs=0.02)
