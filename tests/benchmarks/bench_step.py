@@ -172,7 +172,7 @@ def main():
     parser.add_argument("--neurons", type=int, default=192, help="of the LSTM")
     parser.add_argument("--batch_s", type=float, default=2.5, help="of speech")
     parser.add_argument("--json")
-    options = read_options(parser, steps=8, neurons=8, batch_s=0.5)
+    options = read_options(parser, steps=8, neurons=8, batch_s=0.5, threads=1)
     torch.set_num_threads(options.threads)
     pairs, extra, pruner = measure(options)
     ratios = sorted(p / d for d, p in pairs)
