@@ -116,9 +116,7 @@ def load_audio(path: StrPath, sample_rate: int) -> torch.Tensor:
     Arguments
     ---------
     path : path
-        FLAC, WAV, MP3 or anything else that libsndfile reads; mono. A WAV
-        file that is cut off is not noticed here, but where manifests are
-        prepared: libsndfile takes it for a shorter one.
+        FLAC, WAV, MP3 or anything else that libsndfile reads; mono.
     sample_rate : int
         In Hz. A file of another rate is resampled (torchaudio's windowed
         sinc), which takes about 4 s of one core for an hour of audio.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -28,6 +29,13 @@ BLOCK = 1 << 16
 """Samples of each channel that are read at once."""
 
 _UNKNOWN = 2**63 - 1  # what libsndfile says of a length that it does not know
+# What libsndfile notes of the data of a WAV, AIFF or AU file, in bytes; it
+# takes one that is cut off for a shorter one.
+_DATA = re.compile(
+    r"^ *(?:data|SSND|Data Size) *: (\d+) \(should be (\d+)\)", re.M
+)
+_STREAMED = 0x7FFFF000  # from there on: a length that its writer did not know
+_PADDING = 64  # bytes; some writers count what belongs to no sample
 _TAGS = 1024  # bytes that may come after the audio of a FLAC file
 
 
@@ -167,6 +175,14 @@ class AudioStream:
                 f"must hold the {announced} samples that its header announces",
                 f"{total} (cut off?)",
             )
+        if found := _DATA.search(self._file.extra_info):
+            promised, there = int(found[1]), int(found[2])
+            if there + _PADDING < promised < _STREAMED:
+                raise AudioError.of(
+                    self.path,
+                    f"must hold the {promised} bytes that its header announces",
+                    f"{there} (cut off?)",
+                )
         if self._counted and abs(self._counted - total) > mp3.TOLERANCE:
             raise AudioError.of(
                 self.path,

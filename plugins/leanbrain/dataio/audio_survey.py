@@ -27,7 +27,7 @@ __all__ = ["survey"]
 
 logger = logging.getLogger(__name__)
 
-VERSION = 1
+VERSION = 2
 QUIET_S = 3.0  # no progress bar for what takes less
 
 Kept = dict[str, Any]

@@ -54,6 +54,12 @@ def announce(path: Path, samples: int) -> Path:
     return patched(path, 21, bytes([nibble]) + low)
 
 
+def cut_off(path: Path, subtype: str | None = None) -> None:
+    """The first half of a file."""
+    soundfile.write(path, NOISE, RATE, subtype)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
 def floats(path: Path, samples: np.ndarray) -> Path:
     soundfile.write(path, samples, RATE, subtype="FLOAT")
     return path
@@ -94,6 +100,16 @@ BAD = {
         lambda path: announce(write(path), 4100),
         r"must hold the 4100 samples .* got 4000 \(cut off\?\)",
     ),
+    "cut_off.wav": (
+        cut_off,
+        r"must hold the 8000 bytes .* got 3978 \(cut off\?\)",
+    ),
+    "cut_off_floats.wav": (
+        lambda path: cut_off(path, "FLOAT"),
+        r"must hold the 16000 bytes .* got 7960 \(cut off\?\)",
+    ),
+    "cut_off.aiff": (cut_off, r"must hold the 8008 bytes .* \(cut off\?\)"),
+    "cut_off.au": (cut_off, r"must hold the 8000 bytes .* \(cut off\?\)"),
     # 240 GiB of float32: to be refused without being allocated.
     "announces_240_gib.flac": (
         lambda path: announce(write(path), 60 << 30),
@@ -247,6 +263,17 @@ def test_load_names_a_file_that_is_cut_off(tmp_path, share):
     path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])
     with pytest.raises(UserError, match=r"a.flac must (hold|be readable)"):
         load_audio(path, RATE)
+
+
+@pytest.mark.parametrize("size", [0x7FFFF000, 0x7FFFFFFF, 0xFFFFFFFF, 8002])
+def test_a_streamed_wav_is_read_to_its_end(tmp_path, size):
+    """Who writes to a pipe cannot know the length; some count padding."""
+    path = tmp_path / "a.wav"
+    soundfile.write(path, NOISE, RATE)
+    at = path.read_bytes().find(b"data") + 4
+    patched(path, at, size.to_bytes(4, "little"))
+    assert len(load_audio(path, RATE)) == 4000
+    assert not list(measure(path).faults())
 
 
 def test_load_names_a_file_that_ends_early(tmp_path, monkeypatch):
