@@ -49,7 +49,8 @@ from leanbrain.commands.settings import read_overrides
 
 if TYPE_CHECKING:
     from leanbrain.masking.targets import Target
-    from leanbrain.pruning.inspection.dry_run import DryRun, Row
+    from leanbrain.pruning.inspection.dry_run import DryRun
+    from leanbrain.pruning.inspection.rows import Row
     from leanbrain.pruning.pruner import AdaptivePruner
     from leanbrain.recipes.building import BuiltModules
 
@@ -107,7 +108,8 @@ def main(options: argparse.Namespace, rest: Sequence[str] = ()) -> int:
     else:
         seen = _by_yaml(pruner, options, rest)
     from leanbrain.masking.convert import cover
-    from leanbrain.pruning.inspection.dry_run import dry_run, rows_of
+    from leanbrain.pruning.inspection.dry_run import dry_run
+    from leanbrain.pruning.inspection.rows import rows_of
 
     rows = rows_of(seen.choice)
     targets = [target for target, why_not in seen.choice if why_not is None]

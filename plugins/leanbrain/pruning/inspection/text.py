@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from leanbrain.pruning.inspection.dry_run import DryRun, MaskUpdate, Row
+from leanbrain.pruning.inspection.dry_run import DryRun, MaskUpdate
+from leanbrain.pruning.inspection.rows import Row
 
 __all__ = ["WIDTH", "dry_run_text", "rows_text"]
 

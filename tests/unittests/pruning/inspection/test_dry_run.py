@@ -9,7 +9,8 @@ from torch import nn
 from leanbrain.checks import UserError
 from leanbrain.masking import MaskSet, select_targets
 from leanbrain.masking.targets import explain_targets
-from leanbrain.pruning.inspection.dry_run import Row, dry_run, inspect_targets
+from leanbrain.pruning.inspection.dry_run import dry_run
+from leanbrain.pruning.inspection.rows import Row, inspect_targets
 from leanbrain.pruning.inspection.text import WIDTH, dry_run_text, rows_text
 from leanbrain.pruning.methods import load_method
 
@@ -78,7 +79,7 @@ def run_really(pruner, model):
     def note(step, due, before, masks, targets, sparsity):
         heard.append((step, tuple(due), sparsity))
 
-    pruner.monitor = SimpleNamespace(on_update=note)
+    pruner.monitor = SimpleNamespace(on_update=note, announce=lambda *_: None)
     pruner.manage(model)
     optimizer = torch.optim.SGD(
         [p for p in model.parameters() if p.requires_grad], lr=1e-3
