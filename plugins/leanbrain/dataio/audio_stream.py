@@ -36,7 +36,7 @@ _DATA = re.compile(
 )
 _STREAMED = 0x7FFFF000  # from there on: a length that its writer did not know
 _PADDING = 64  # bytes; some writers count what belongs to no sample
-_TAGS = 1024  # bytes that may come after the audio of a FLAC file
+_TAGS = 1024  # bytes that may come after the audio of a FLAC or Ogg file
 
 
 class AudioError(UserError):
@@ -189,7 +189,8 @@ class AudioStream:
                 f"must hold the {total} samples that its table announces",
                 f"frames for {self._counted}",
             )
-        if self._file.format == "FLAC":
+        # Of streams that follow one another libsndfile reads the first.
+        if self._file.format in ("FLAC", "OGG"):
             rest = os.fstat(self._descriptor).st_size - os.lseek(
                 self._descriptor, 0, os.SEEK_CUR
             )

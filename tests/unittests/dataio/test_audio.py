@@ -60,6 +60,12 @@ def cut_off(path: Path, subtype: str | None = None) -> None:
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
 
+def twice(path: Path) -> None:
+    """Two files in one, as `cat` joins them."""
+    soundfile.write(path, np.tile(NOISE, 4), RATE)
+    path.write_bytes(path.read_bytes() * 2)
+
+
 def floats(path: Path, samples: np.ndarray) -> Path:
     soundfile.write(path, samples, RATE, subtype="FLOAT")
     return path
@@ -110,6 +116,8 @@ BAD = {
     ),
     "cut_off.aiff": (cut_off, r"must hold the 8008 bytes .* \(cut off\?\)"),
     "cut_off.au": (cut_off, r"must hold the 8000 bytes .* \(cut off\?\)"),
+    "joined.flac": (twice, "must hold the 16000 samples .* bytes beyond them"),
+    "joined.ogg": (twice, "must hold the 16000 samples .* bytes beyond them"),
     # 240 GiB of float32: to be refused without being allocated.
     "announces_240_gib.flac": (
         lambda path: announce(write(path), 60 << 30),
