@@ -90,7 +90,9 @@ def _names(names: list[str]) -> str:
         start = os.path.commonprefix([name.split(".") for name in names])
         return f"`{'.'.join(start)}`"
     layers = [
-        re.sub(r"(\.w|\.conv|\.linear_layer)?\.(weight|parametr.*)$", "", n)
+        re.sub(
+            r"(\.w|\.conv|\.linear_layer)?\.(weight|parametrizations.*)$", "", n
+        )
         for n in names
     ]
     return ", ".join(f"`{layer}`" for layer in layers)
