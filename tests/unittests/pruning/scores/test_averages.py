@@ -81,7 +81,7 @@ def test_the_best_tenth_stays_the_best(dtype, least):
 def test_blocks_change_nothing(monkeypatch, dtype):
     observations = observe(3, (11, 13))
     expected = take_all(dtype, observations, 0.9)
-    monkeypatch.setattr(averages, "_BLOCK", 10)
+    monkeypatch.setattr(averages, "BLOCK", 10)
     assert RunningAverage.scratch_size(observations[0]) == 10
     result = take_all(dtype, observations, 0.9)
     assert torch.equal(result.values, expected.values)
