@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 from leanbrain.checks import UserError
 from leanbrain.pruning.host.attach import (
@@ -72,6 +73,7 @@ class StockPruning:
         self._checkpointer: Any = None  # of the one that was at work last
         self._evaluated = False  # since it was fitted
         self._dense: list[str] = []  # classes fitted after the pruned one
+        self._left: WeakSet[sb.Brain] = WeakSet()  # of these, the Brains
 
     @contextmanager
     def patching(self) -> Iterator[StockPruning]:
@@ -183,6 +185,10 @@ class StockPruning:
                 f"`--brain` must name a Brain of the script, got {wanted!r} "
                 f"(about to be fitted: {name})."
             )
+        if brain in self._left:
+            return  # fitted again and again within another one's batches
+        if self.brain is not None:
+            self._left.add(brain)
         if name not in self.fitted:
             self.fitted.append(name)
         logger.info("%s is trained without pruning.", name)

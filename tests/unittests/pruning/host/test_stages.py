@@ -119,9 +119,12 @@ def test_a_brain_for_each_stage(tmp_path, caplog, total):
 
 def test_a_brain_of_other_modules_is_none_of_the_stages(caplog):
     first, other = parts()[0], parts()[0]
-    with stock().patching() as pruning:
+    with caplog.at_level("INFO"), stock().patching() as pruning:
         brain(first).fit(range(2), data())
-        brain(other).fit(range(2), data())
+        second = brain(other)
+        for _ in range(2):
+            second.fit(range(1), data())
+    assert caplog.text.count("Tiny is trained without pruning") == 1
     assert (zeros(first), zeros(other)) == (45, 0)
     assert pruning.pruner.step == 8 and "of 8:" in pruning.summary()
     assert pruning.summary().endswith(" Trained without pruning: Tiny.")
