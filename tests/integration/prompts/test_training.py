@@ -91,7 +91,7 @@ def test_fixed_masks_never_change(run, recipe, corpus, dense, tmp_path):
     assert done.returncode == 0, done.stderr[-2000:]
     lines = (out / "history.jsonl").read_text().splitlines()
     updates = [x for x in map(json.loads, lines) if x["kind"] == "update"]
-    assert [x["step"] for x in updates] == [0]
+    assert [x["step"] for x in updates] == [1]  # the first step is dense
     assert updates[0]["overlap"] == [[1.0]]
     result = json.loads((out / "result.json").read_text())
     assert result["method"] == "one_shot"
@@ -119,7 +119,7 @@ def test_masks_of_one_run_are_trained_by_another(
     options = {
         "dense_checkpoint": dense / "save",
         "method": "fixed_pathways",
-        "pruning": f"{{sparsity: 0.8, initial_masks: {found}}}",
+        "pruning": {"sparsity": 0.8, "initial_masks": str(found)},
         "distillation_weight": 0.5,
     }
     done = run(recipe, "pruned.yaml", corpus, tmp_path / "fixed", **options)
