@@ -78,7 +78,8 @@ def choose_checkpoint(
     if not (final or unfinished):
         raise UserError(
             f"The masks of {run} must be final (others still change), got "
-            f"{len(found)} checkpoints without final masks."
+            f"{len(found)} checkpoints without final masks; `unfinished` takes "
+            "them all the same."
         )
     kind = "with final masks" if final else "without final masks"
     among = final or found
@@ -105,7 +106,8 @@ def _checkpoints(run: Path) -> list[Any]:
     if not pruned:
         raise UserError(
             f"The run must hold checkpoints with {CHECKPOINT_NAME}.ckpt, got "
-            f"{len(metas)} without one in {run}."
+            + (f"{len(metas)} without one" if metas else "no checkpoint")
+            + f" in {run}."
         )
     folders = sorted({x.parent.parent for x in pruned})
     if len(folders) > 1:

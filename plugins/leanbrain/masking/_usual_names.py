@@ -14,6 +14,8 @@ _DISCRIMINATOR = "of a discriminator, which only training needs"
 # spare nothing of the layer that it corrects.
 DEFAULT_EXCLUDE = {
     "*discriminator*": _DISCRIMINATOR,
+    "*critic*": _DISCRIMINATOR,
+    "disc.*": _DISCRIMINATOR,
     "model_d.*": _DISCRIMINATOR,
     "*ctc_lin.*": _OUTPUT,
     "*seq_lin.*": _OUTPUT,
@@ -49,10 +51,11 @@ DEFAULT_EXCLUDE = {
     "*quantiser.vars": NO_PRODUCT,
     "*codebook*": NO_PRODUCT,
     "*log_shift": NO_PRODUCT,
-    # LoRA and Houlsby's, as SpeechBrain and PEFT call them.
+    # LoRA and Houlsby's, as SpeechBrain and PEFT call them: of linear layers
+    # (lora_A), embeddings (lora_embedding_A), elsewhere (lora_down).
     "*adapter_down_proj*": _ADAPTER,
     "*adapter_up_proj*": _ADAPTER,
-    "*lora_[AB]*": _ADAPTER,
+    "*lora_*": _ADAPTER,
 }
 
 # Modules of several layers, the last of which is an output layer.

@@ -67,7 +67,7 @@ def test_folders_of_a_run_its_checkpoints_and_one_of_them(several):
 def test_masks_that_are_not_final_only_if_asked_for(tmp_path):
     run = small_run.SmallRun(tmp_path)
     run.save(frozen=False)
-    with pytest.raises(UserError, match="got 1 checkpoints without final"):
+    with pytest.raises(UserError, match="got 1 checkpoints .*`unfinished`"):
         steps(tmp_path)
     assert steps(tmp_path, unfinished=True) == 1
 
@@ -87,6 +87,9 @@ def test_what_is_no_run_is_one_sentence(several, tmp_path):
     dense.save_checkpoint()
     with pytest.raises(UserError, match="pruner.ckpt, got 1 without one"):
         steps(tmp_path / "dense")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match="got no checkpoint in "):
+        steps(tmp_path / "empty")
     for content in ("a: [", "- 1\n", "a: 1\n"):
         next((folder / "save").glob("CKPT*/CKPT.yaml")).write_text(content)
         with pytest.raises(UserError, match="must be as SpeechBrain writes it"):

@@ -131,6 +131,15 @@ def test_output_layers_of_other_recipes_are_left_out_by_default():
     ]
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["critic", "mpd_critic", "disc", "lora_embedding_A", "lora_down"],
+)
+def test_discriminators_and_adapters_by_their_other_names(name):
+    model = nn.ModuleDict({name: nn.Linear(4, 4), "hidden": nn.Linear(4, 4)})
+    assert [x.name for x in select_targets(model)] == ["hidden.weight"]
+
+
 def test_modules_by_name():
     modules = {"enc": nn.Linear(2, 2), "dec": nn.GRU(2, 2)}
     as_dict = select_targets(modules)
