@@ -98,11 +98,12 @@ def main(options: argparse.Namespace, rest: Sequence[str] = ()) -> int:
         raise UserError(f"`--{name}` must come with `--pruning`, got none.")
     # Before the slow imports: what is wrong with the method is said at once.
     pruner = _pruner(options) if options.pruning else None
-    *scripts, options.yaml = options.files
-    if len(scripts) > 1:
-        raise UserError(
-            f"The files must be a script and a YAML, got {options.files}."
-        )
+    # To argparse a word with a blank, as --betas=[0.9, 0.99], is a file.
+    rest = [*(x for x in options.files if x.startswith("--")), *rest]
+    files = [x for x in options.files if not x.startswith("--")]
+    if len(files) not in (1, 2):
+        raise UserError(f"The files must be a script and a YAML, got {files}.")
+    *scripts, options.yaml = files
     if scripts:
         seen = _by_first_step(scripts[0], options, rest)
     else:

@@ -148,6 +148,7 @@ TAKEN = [
     ["--debug", "--size=9"],
     ["--size=9", "--debug"],
     ["--device=cpu", "--size", "9", "--max_grad_norm=1.0"],
+    ["--rates=[64, 100]", "--size=9"],
     ["--rates=[64,", "100]", "--size=9"],
     ["--rates=", "--size=9"],
     ["--size=9", "--", "--rates=[1]"],
@@ -159,7 +160,7 @@ TAKEN = [
 def test_takes_what_run_takes(recipe, capsys, words):
     with open(recipe, "a", encoding="utf-8") as file:
         file.write("rates: [1, 2]\n")
-    assert main(["inspect", recipe, "--json", *words]) == 0
+    assert main(["inspect", "--json", recipe, *words]) == 0
     told = json.loads(capsys.readouterr().out)
     shapes = {row["name"]: row["shape"] for row in told["targets"]}
     assert shapes["enc.weight_hh_l0"] == [27, 9]
