@@ -40,6 +40,7 @@ def flops_per_step(hparams, method, sparsity, steps, seed=0):
     )
     # The gradient hooks of a pruner stay for good: a copy has them.
     pruner.manage(copy.deepcopy(torch.nn.ModuleDict(hparams["modules"])))
+    pruner.try_first()  # the first step is dense, as in training
     weights = [target.parameter for target in pruner.targets]
     optimizer = torch.optim.SGD(weights, lr=0.0)
     pruner.watch(optimizer)

@@ -149,7 +149,8 @@ def test_skip_prep_reads_nothing_but_the_summary(prepare, data, tmp_path):
 
 def test_nothing_is_printed(prepare, data, tmp_path, capfd, monkeypatch):
     # Handlers of other tests may log to streams that are closed by now.
-    monkeypatch.setattr(logging.getLogger(), "handlers", [])
+    for name in (None, "leanbrain"):
+        monkeypatch.setattr(logging.getLogger(name), "handlers", [])
     prepare(data, tmp_path / "save")
     prepare(data, tmp_path / "save")
     assert capfd.readouterr() == ("", "")

@@ -44,22 +44,21 @@ logger = logging.getLogger(__name__)
 class StockPruning:
     """Prunes one Brain of whatever runs inside ``patching``.
 
-        Arguments
-        ---------
-        request : PruningRequest
-            What to do.
+    Arguments
+    ---------
+    request : PruningRequest
+        What to do.
 
-        Example
-        -------
-        >>> import speechbrain as sb
-        >>> from leanbrain.pruning.host.owned import copies_in
-    from leanbrain.pruning.host.request import PruningRequest
-        >>> stock = StockPruning(PruningRequest("one_shot"))
-        >>> before = sb.Brain.fit
-        >>> with stock.patching():
-        ...     assert sb.Brain.fit is not before  # a script is run here
-        >>> sb.Brain.fit is before, stock.pruner is None
-        (True, True)
+    Example
+    -------
+    >>> import speechbrain as sb
+    >>> from leanbrain.pruning.host.request import PruningRequest
+    >>> stock = StockPruning(PruningRequest("one_shot"))
+    >>> before = sb.Brain.fit
+    >>> with stock.patching():
+    ...     assert sb.Brain.fit is not before  # a script is run here
+    >>> sb.Brain.fit is before, stock.pruner is None
+    (True, True)
     """
 
     def __init__(self, request: PruningRequest) -> None:

@@ -156,7 +156,10 @@ def test_a_small_network_learns_its_training_words(
         (["--overrides", "{a"], "`overrides` must be a YAML mapping"),
         (["--budget_steps", "0"], "`budget_steps` must be an integer >= 1"),
         (["--seed", "-1"], "`seed` must be an integer >= 0"),
-        (["--optimizer", "none.yaml"], "none.yaml must be a file"),
+        (
+            ["--optimizer", "none.yaml"],
+            "The optimizer none.yaml does not exist",
+        ),
     ],
 )
 def test_bad_arguments_are_named(plan, more, sentence):
