@@ -16,6 +16,7 @@ import re
 from pathlib import Path
 
 from leanbrain.checks import UserError, check_known
+from leanbrain.commands.in_the_way import check_free
 from leanbrain.files import write_text
 from leanbrain.shipped import hparams_folder, named_files
 
@@ -74,12 +75,7 @@ def _copy(files: list[Path], folder: Path) -> None:
     for file in files:
         _add(file, texts)
     for name, text in texts.items():
-        there = folder / name
-        if there.exists() and not _holds(there, text):
-            raise UserError(
-                f"The copy must not replace another file, got {there} with "
-                "other content: rename or remove it."
-            )
+        check_free(folder / name, text, "copy")
     for name, text in texts.items():
         write_text(folder / name, text)
         print(folder / name)
@@ -96,8 +92,3 @@ def _add(file: Path, texts: dict[str, str]) -> None:
 def _code_of(text: str) -> str:
     """A YAML without its comments."""
     return re.sub(r"(^|\s)#.*", "", text)
-
-
-def _holds(file: Path, text: str) -> bool:
-    """Whether a file has that content."""
-    return file.is_file() and file.read_bytes() == text.encode()

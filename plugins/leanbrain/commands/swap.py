@@ -3,7 +3,8 @@
   leanbrain swap hparams/train.yaml lion
   leanbrain swap hparams/train.yaml lion --set lr=3e-4 --keys opt_class
 
-Writes hparams/train_lion.yaml; `leanbrain hparams --list` has all names.
+Writes hparams/train_lion.yaml, unless another file is there;
+`leanbrain hparams --list` has all names.
 HyperPyYAML merges overrides into a node and keeps its class: on the command
 line of a recipe its optimizer's settings can be changed, never the optimizer.
 """
@@ -14,6 +15,7 @@ import argparse
 from pathlib import Path
 
 from leanbrain.checks import UserError
+from leanbrain.commands.in_the_way import check_free
 from leanbrain.files import read_text, write_text
 
 __all__ = ["add_arguments", "main"]
@@ -59,7 +61,8 @@ def main(options: argparse.Namespace) -> int:
     Raises
     ------
     UserError
-        If a file is missing or wrong, or the recipe has no such optimizer.
+        If a file is missing or wrong, the recipe has no such optimizer, or
+        another file is in the way of the new recipe.
     """
     overrides = dict(_pair(text) for text in options.settings)
     text = read_text(options.recipe, "recipe").replace("\r\n", "\n")
@@ -70,6 +73,7 @@ def main(options: argparse.Namespace) -> int:
     spec = load_optimizer(options.optimizer, overrides=overrides)
     path = _destination(options.recipe, options.out, spec.name, text)
     swap = swap_optimizer(text, spec, options.keys, keep_lr=options.keep_lr)
+    check_free(path, swap.text, "new recipe")
     write_text(path, swap.text)
     for key, line in swap.replaced.items():
         print(f"{key}: {line}")

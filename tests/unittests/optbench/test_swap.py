@@ -322,6 +322,27 @@ def test_the_command_refuses_in_one_sentence(more, message, tmp_path, capsys):
     assert [file.name for file in folder.iterdir()] == ["train.yaml"]
 
 
+@pytest.mark.parametrize("out", [None, "mine.yaml"])
+def test_a_recipe_swapped_before_stays(out, tmp_path, capsys):
+    recipe = tmp_path / "train.yaml"
+    recipe.write_text(SHAPES["block"])
+    new = tmp_path / (out or "train_adamw.yaml")
+    words = ["swap", str(recipe), "adamw", *(["-o", str(new)] if out else [])]
+    for _ in range(2):  # the same again loses nothing
+        main(words)
+    new.write_text(edited := new.read_text() + "# edited by hand\n")
+    with pytest.raises(SystemExit, match="2"):
+        main(words)
+    error = capsys.readouterr().err
+    assert "The new recipe must not replace another file, got" in error
+    assert str(new) in error and error.count("\n") == 1
+    assert new.read_text() == edited
+    new.unlink()
+    main(words)
+    with pytest.raises(SystemExit, match="2"):
+        main([*words, "--set", "lr=0.25"])
+
+
 def test_every_optimizer_file_goes_into_a_recipe():
     for file in sorted(ADAMW.parent.glob("*.yaml")):
         try:
