@@ -92,9 +92,13 @@ def _parsed(file: Path) -> ast.Module:
 def _plain(node: Any) -> Any:
     """A node as lists and texts, without its place and its docstrings."""
     if isinstance(node, list):
-        return [_plain(x) for x in node if not _is_text(x)]
+        return [_plain(x) for x in node if not _says_nothing(x)]
     if isinstance(node, ast.Constant):
-        return [type(node.value).__name__, repr(node.value)]
+        # `repr` writes the characters that the version's Unicode knows.
+        return [type(node.value).__name__, ascii(node.value)]
+    if isinstance(node, ast.JoinedStr):
+        # Python 3.12 ends the format of a field with a text of no letters.
+        return ["JoinedStr", [["values", [_plain(x) for x in _written(node)]]]]
     if isinstance(node, ast.AST):
         fields = [
             [name, _plain(value)]
@@ -106,13 +110,24 @@ def _plain(node: Any) -> Any:
     return node
 
 
-def _is_text(node: Any) -> bool:
-    """Whether a statement is a text alone: a docstring, or like one."""
-    return (
-        isinstance(node, ast.Expr)
-        and isinstance(node.value, ast.Constant)
-        and isinstance(node.value.value, str)
-    )
+def _written(node: ast.JoinedStr) -> list[ast.expr]:
+    """The parts of an f-string that have letters or fields."""
+    return [
+        x
+        for x in node.values
+        if not isinstance(x, ast.Constant) or x.value != ""
+    ]
+
+
+def _says_nothing(node: Any) -> bool:
+    """Whether a statement does nothing.
+
+    A statement that is a constant alone, such as a docstring, or `pass`, which
+    stands where no docstring does.
+    """
+    if isinstance(node, ast.Expr):
+        return isinstance(node.value, ast.Constant)
+    return isinstance(node, ast.Pass)
 
 
 def _files_of(folder: Path, name: str) -> Iterator[Path]:

@@ -20,9 +20,14 @@ class Net:
         """A method."""
         if r is None:
             return None
+        wide = f"{r:{unit}}" + "\U0001fae8"
         return f"{m.pi * r ** 2:.1f} {unit!r}" "2"
+
+
+class Wrong(ValueError):
+    pass
 '''
-ELSEWHERE = "062bb3f2c8f15cfd"
+ELSEWHERE = "c7affdbe519eb070"
 """The digest of `TEXT`, under Python 3.10 to 3.13."""
 
 
@@ -47,7 +52,8 @@ def test_each_version_of_python_says_the_same(digest):
         ('"""A class."""', '"""Another class.\n\n    Longer."""'),
         ('        """A method."""\n', ""),
         ('"""What it is."""\n', ""),
-        ("\n\n\nclass", "\n# why\nclass"),
+        ("\n\n\nclass Net", "\n# why\nclass Net"),
+        ("    pass\n", '    """An error, with a docstring."""\n'),
         ("r ** 2", "(r**2)"),
         ('unit="m", names=()', "unit='m',\n        names=(),\n    "),
         ('unit!r}" "2"', 'unit!r}2"'),
@@ -76,6 +82,9 @@ def test_docstrings_comments_and_layout_do_not_count(digest, old, new):
         ("*, unit", "unit"),
         ("float", "int"),
         ("LIMIT", "BOUND"),
+        (":{unit}}", ":{unit} }"),
+        ("\U0001fae8", ""),
+        ("    pass\n", "    code = 3\n"),
     ],
 )
 def test_each_number_name_and_line_counts(digest, old, new):
