@@ -10,8 +10,12 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-__all__ = ["MACS_PER_THREAD", "Threads", "wait_briefly"]
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = ["MACS_PER_THREAD", "Threads", "threads_on", "wait_briefly"]
 
 # Multiply-adds of one operation that are worth a thread: a tenth of a
 # millisecond, beside some 10 microseconds in which threads find each other.
@@ -80,6 +84,24 @@ class Threads:
 
     def __exit__(self, *error: object) -> None:
         _set(self.most)
+
+
+def threads_on(tensor: Tensor, macs: float) -> Threads:
+    """The threads for work on a tensor: one where it is on a GPU.
+
+    Arguments
+    ---------
+    tensor : Tensor
+        On the device of the work.
+    macs : float
+        As of ``Threads``.
+
+    Returns
+    -------
+    Threads
+        To be entered.
+    """
+    return Threads(macs if tensor.device.type == "cpu" else 0)
 
 
 def _set(threads: int) -> None:

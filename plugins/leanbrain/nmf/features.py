@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -27,6 +28,7 @@ from leanbrain.nmf.problem import Problem
 from leanbrain.nmf.solvers.base import Solver
 from leanbrain.nmf.tuning import TunedDictionary
 from leanbrain.nmf.unrolled import encode_unrolled
+from leanbrain.threads import threads_on
 
 __all__ = ["NMFFeatures"]
 
@@ -215,12 +217,15 @@ class NMFFeatures(TunedDictionary):
             return atoms.new_zeros(
                 0, 1 + wavs.shape[1] // hop, len(atoms)
             ), None
-        power = self.compute_STFT(wavs.to(atoms)).square().sum(-1)
-        # Silence is 0 and not the floor under a root, which would be learnt;
-        # the root's slope there is taken as 0.
-        loud = power > 0
-        V = torch.where(loud, power, 1.0).pow(self.spectrum_power / 2)
-        V = torch.where(loud, V, 0.0)
+        # About the multiply-adds of its FFTs.
+        work = wavs.numel() / hop * len(atoms) * math.log2(2 * len(atoms))
+        with threads_on(atoms, work):
+            power = self.compute_STFT(wavs.to(atoms)).square().sum(-1)
+            # Silence is 0 and not the floor under a root, which would be
+            # learnt; the root's slope there is taken as 0.
+            loud = power > 0
+            V = torch.where(loud, power, 1.0).pow(self.spectrum_power / 2)
+            V = torch.where(loud, V, 0.0)
         if lengths is None:
             return V, None
         frames = torch.where(samples > 0, 1 + samples // hop, 0)
@@ -264,10 +269,11 @@ class NMFFeatures(TunedDictionary):
                 "call `fit` of the front end, or load one, got one with 0 "
                 "updates."
             )
-        frames = pack(V, lengths)
-        H = self.activations(frames.rows)[:, self.columns]
-        feats = self.compression(H)
-        return self._assemble(frames, feats)
+        with threads_on(V, V.numel() * self.dictionary.atoms.shape[1]):
+            frames = pack(V, lengths)
+            H = self.activations(frames.rows)[:, self.columns]
+            feats = self.compression(H)
+            return self._assemble(frames, feats)
 
     def activations(self, rows: Tensor) -> Tensor:
         """H [N, K] of frames as rows [N, F], before any compression."""

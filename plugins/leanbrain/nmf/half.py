@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from leanbrain.threads import Threads
+from leanbrain.threads import Threads, threads_on
 
 __all__ = [
     "Columns",
@@ -95,9 +95,7 @@ def threads_for(V: Tensor, atoms: int) -> Threads:
     Threads
         To be entered; one thread where V is on a GPU.
     """
-    if V.device.type != "cpu":
-        return Threads(0)
-    return Threads(min(V.numel(), BLOCK_ELEMENTS["cpu"]) * atoms)
+    return threads_on(V, min(V.numel(), BLOCK_ELEMENTS["cpu"]) * atoms)
 
 
 def blocks(V: Tensor, rows: int) -> Iterator[slice]:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from leanbrain.checks import check_int
+from leanbrain.nmf.limited import on_threads
 from leanbrain.nmf.losses import Loss
 from leanbrain.nmf.problem import check_l1
 from leanbrain.nmf.scaling import penalty_weights, power_of_two
@@ -85,10 +86,14 @@ def encode_unrolled(
         H = (start / scale).clamp_min(EPS)
     ones = W.detach().new_ones(1, W.shape[1])
     penalty, _ = penalty_weights(found, check_l1(found, l1), 0.0, scale, ones)
-    with torch.autocast(V.device.type, enabled=False):
+
+    def updates(V: Tensor, H: Tensor, W: Tensor) -> Tensor:
         for _ in range(steps):
             H = _update(found, V, H, W, penalty)
-    return H * scale
+        return H
+
+    with torch.autocast(V.device.type, enabled=False):
+        return on_threads(updates, V.numel() * W.shape[1], V, H, W) * scale
 
 
 def _update(

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from leanbrain import threads
-from leanbrain.nmf import NMFDictionary, encode, nmf
+from leanbrain.nmf import NMFDictionary, NMFFeatures, encode, nmf, unrolled
 from leanbrain.nmf.solvers.mu import MU
 from leanbrain.threads import MACS_PER_THREAD, Threads
 
@@ -65,6 +65,62 @@ def test_looks_again_when_asked(machine):
         machine(1)
         limited.look()
         assert torch.get_num_threads() == 6
+
+
+class Looks(torch.autograd.Function):
+    """Notes the threads of the passes through it."""
+
+    seen = []
+
+    @staticmethod
+    def forward(ctx, x):
+        Looks.seen.append(("forward", torch.get_num_threads()))
+        return x * 1
+
+    @staticmethod
+    def backward(ctx, gradient):
+        Looks.seen.append(("backward", torch.get_num_threads()))
+        return gradient
+
+
+@pytest.mark.parametrize(("running", "wanted"), [(1, 6), (7, 2), (99, 1)])
+def test_both_passes_of_trained_atoms_are_limited(
+    machine, monkeypatch, running, wanted
+):
+    """The backward pass would take the threads of whoever starts it."""
+    monkeypatch.setattr(Looks, "seen", [])
+    machine(running)
+    # So that little work is worth six threads.
+    monkeypatch.setattr(threads, "MACS_PER_THREAD", 10)
+    features = NMFFeatures(8, tuned_atoms=-1, unrolled=3)
+    wavs = torch.rand(1, 1600, generator=torch.Generator().manual_seed(0))
+    features.dictionary.partial_fit(features.spectrum(wavs))
+    update = unrolled._update
+    monkeypatch.setattr(
+        unrolled, "_update", lambda *args: Looks.apply(update(*args))
+    )
+    features(wavs).sum().backward()
+    both = [("forward", wanted), ("backward", wanted)]
+    assert sorted(Looks.seen) == sorted(3 * both)
+    assert features.log_shift.grad.abs().sum() > 0
+    assert torch.get_num_threads() == 6
+
+
+def test_spectra_and_features_are_limited(machine, monkeypatch):
+    seen = []
+
+    def compression(x):
+        seen.append(torch.get_num_threads())
+        return x
+
+    features = NMFFeatures(8, compression=compression)
+    features.compute_STFT.register_forward_hook(
+        lambda *_: seen.append(torch.get_num_threads())
+    )
+    wavs = torch.rand(1, 1600, generator=torch.Generator().manual_seed(0))
+    features.dictionary.partial_fit(features.spectrum(wavs))
+    features(wavs)
+    assert seen == [1, 1, 1] and torch.get_num_threads() == 6
 
 
 def test_what_the_user_set_is_the_limit(machine, monkeypatch):
