@@ -154,6 +154,7 @@ def valid_frames(lengths: Tensor, batch: int, frames: int) -> Tensor:
             f"`lengths` must be of shape [{batch}], a number per item of the "
             f"batch, got {tuple(lengths.shape)}."
         )
+    check_dense("lengths", lengths)
     lengths = lengths.detach().to(torch.float64)
     inside = (lengths >= 0) & (lengths <= 1)
     if not bool(inside.all()):
@@ -185,7 +186,9 @@ def _check_values(rows: Tensor) -> None:
 
 
 def check_dense(name: str, tensor: Tensor) -> None:
-    """Refuses sparse tensors, of which too few operations know.
+    """Refuses tensors without values, and sparse ones.
+
+    Too few operations know the latter.
 
     Arguments
     ---------
@@ -197,8 +200,13 @@ def check_dense(name: str, tensor: Tensor) -> None:
     Raises
     ------
     UserError
-        If it is sparse or nested.
+        If it is sparse, nested, or on the meta device.
     """
+    if tensor.is_meta:
+        raise UserError(
+            f"`{name}` must hold values, got a tensor on the meta device, "
+            "which has a shape only."
+        )
     if tensor.layout != torch.strided:
         raise UserError(
             f"`{name}` must be a dense tensor (`to_dense()` makes one), got "

@@ -224,3 +224,19 @@ def test_sparse_tensors_are_refused(layout):
         sentence = rf"`.*{name}.*` must be a dense tensor .*{kind}"
         with pytest.raises(UserError, match=sentence):
             run()
+
+
+def test_tensors_without_values_are_refused():
+    meta, dense = torch.rand(6, 8, device="meta"), torch.rand(6, 8) + 0.1
+    batch, lengths = torch.rand(2, 8, 6), torch.ones(2, device="meta")
+    for name, run in {
+        "V": lambda: nmf(meta, 2),
+        " V": lambda: encode(meta, dense[:, :2]),
+        "W": lambda: encode(dense, meta),
+        "init": lambda: nmf(dense, 8, init=(meta, torch.rand(8, 8))),
+        "lengths": lambda: encode(batch, dense, lengths=lengths),
+        "wavs": lambda: check_wavs(meta, None),
+    }.items():
+        sentence = rf"`.*{name.strip()}.*` must hold values, got .* meta device"
+        with pytest.raises(UserError, match=sentence):
+            run()
