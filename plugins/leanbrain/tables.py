@@ -52,7 +52,8 @@ def read_csv(path: StrPath) -> list[Row]:
         If the file is missing or no UTF-8, if another character than the
         comma separates its columns, if a column has no name or that of
         another, or if a row has another number of columns, a quotation mark
-        that is not closed, or a control character.
+        that is not closed, a control character, or a field that is longer
+        than Python's reader takes (131,072 characters).
 
     Example
     -------
@@ -172,9 +173,17 @@ def _stripped(text: str) -> str:
 
 def _fields(line: str, number: int, path: StrPath) -> list[str]:
     """The fields of one line."""
+    # Some versions of Python's reader refuse these by themselves.
+    if "\0" in line:
+        check_cell("\0", f"line {number} of {path}")
     try:
         return next(csv.reader([line], strict=True, skipinitialspace=True))
     except csv.Error as error:
+        if str(limit := csv.field_size_limit()) in str(error):
+            raise UserError(
+                f"a field of {path} must have at most {limit:,} characters, "
+                f"got more of them in line {number}, {line[:60]!r}."
+            ) from error
         raise UserError(
             f"a field of {path} that begins with a quotation mark must end "
             "with one, in the same line, and those in between must be "

@@ -70,11 +70,22 @@ WRONG = {
         "ID,wrd\na,b\tc\n",
         "hold no control character, got U.0009",
     ),
-    "zero byte": ("ID,wrd\na,b\0c\n", "U.0000|line contains NUL"),
+    "zero byte": ("ID,wrd\na,b\0c\n", "hold no control character, got U.0000"),
     "control": ("ID,wrd\na,b\x85c\n", "hold no control character, got U.0085"),
     "utf-16": ("ID,wrd\na,b\n".encode("utf-16"), "must be UTF-8 text"),
     "latin 1": ("ID,wrd\na,é\n".encode("latin-1"), "must be UTF-8 text"),
-    "endless": ("ID,wrd\na," + "b" * 200_000 + "\n", "in line 2"),
+    "endless": (
+        "ID,wrd\na," + "b" * 200_000 + "\n",
+        "at most 131,072 characters, got more of them in line 2",
+    ),
+    "endless in marks": (
+        'ID,wrd\na,"' + "b" * 200_000 + '"\n',
+        "at most 131,072 characters, got more of them in line 2",
+    ),
+    "long and a lone mark": (
+        f'ID,wrd\n{"b" * 131_000},"so he said\n',
+        "must end with one, .* in line 2",
+    ),
 }
 
 
