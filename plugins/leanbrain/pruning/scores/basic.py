@@ -219,19 +219,7 @@ class Magnitude:
         """
 
     def holds(self, sizes: Sequence[int], pathways: int, at_once: int) -> int:
-        """The most bytes that it keeps between steps, on a CPU.
-
-        Arguments
-        ---------
-        sizes : sequence of int
-            Weights of each parameter.
-        pathways, at_once : int
-            How many there are, and how many of them gather at a time.
-
-        Returns
-        -------
-        int
-        """
+        """The most bytes that it keeps, as of ``TrackedScore.holds``."""
         return 0
 
     def state_dict(self) -> dict[str, Any]:

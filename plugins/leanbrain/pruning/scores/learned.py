@@ -232,19 +232,7 @@ class LearnedScore:
         self._slopes.reduce(pathway)
 
     def holds(self, sizes: Sequence[int], pathways: int, at_once: int) -> int:
-        """The most bytes that it keeps between steps, on a CPU.
-
-        Arguments
-        ---------
-        sizes : sequence of int
-            Weights of each parameter.
-        pathways, at_once : int
-            How many there are, and how many of them gather at a time.
-
-        Returns
-        -------
-        int
-        """
+        """The most bytes that it keeps, as of ``TrackedScore.holds``."""
         # What was learned, the ranks of an update, and scratch.
         learned = 4 * ((pathways + 1) * sum(sizes) + max(sizes, default=0))
         return learned + self._slopes.holds(sizes, pathways)
