@@ -41,3 +41,24 @@ def test_a_foreign_file_is_refused(tmp_path):
     torch.save({"format": "other", "version": 1}, tmp_path / "state.ckpt")
     with pytest.raises(UserError, match="leanbrain.randomstate"):
         RandomState()._load(tmp_path / "state.ckpt", False)
+
+
+def test_fewer_ranks_go_on_and_it_is_said(tmp_path, caplog):
+    first, second = (torch.manual_seed(s).get_state() for s in (1, 2))
+    torch.set_rng_state(first)
+    state = RandomState().capture()
+    expected = draw()
+    file = {"format": "leanbrain.randomstate", "version": 2}
+    file["ranks"] = [state, {**state, "torch": second}]
+    torch.save(file, tmp_path / "state.ckpt")
+    resumed = RandomState()
+    resumed._load(tmp_path / "state.ckpt", False)
+    assert resumed.resume() and draw() == expected
+    assert "generators of 2 ranks, and there are 1 now" in caplog.text
+    assert len(caplog.records) == 1
+
+
+def test_the_same_ranks_resume_without_a_word(tmp_path, caplog):
+    RandomState()._save(tmp_path / "state.ckpt")
+    RandomState()._load(tmp_path / "state.ckpt", False)
+    assert not caplog.records
