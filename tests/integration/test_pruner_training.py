@@ -8,6 +8,7 @@ import torch
 from torch.func import functional_call
 
 from leanbrain.checks import UserError
+from leanbrain.pruning.host.opt_class import PrunedOptimizer
 from leanbrain.pruning.schedules import constant
 from leanbrain.pruning.scores.basic import weight_gradient
 from leanbrain.pruning.scores.tracking import TrackedScore
@@ -429,6 +430,49 @@ def test_validation_between_micro_batches_keeps_the_window(toy):
     after = pruner.switch.dense("model.raw")
     assert (after[0] != before[0]).all()
     assert torch.equal(after[1:], before[1:])
+
+
+def other_brain(toy, brain):
+    """A later Brain on the same modules."""
+    return toy.Brain(
+        modules={"model": brain.modules.model},
+        opt_class=SGD,
+        hparams=vars(brain.hparams),
+        run_opts={"noprogressbar": True},
+    )
+
+
+def test_a_second_pruner_is_refused_before_it_touches_weights(toy):
+    pruner = toy.make_pruner()
+    brain = toy.make_brain(pruner=pruner)
+    with pytest.raises(UserError, match="one of the two `attach` calls"):
+        toy.make_pruner().attach(brain)
+    rule = "one pruner, got a second one for 'model.raw'"
+    second = toy.make_pruner()
+    with pytest.raises(UserError, match=rule):
+        second.attach(other_brain(toy, brain))
+    # By YAML, and by a line of Python as well.
+    modules, single = {"model": toy.Model()}, {"pathways": ["all"]}
+    opt_class = PrunedOptimizer(SGD, toy.make_pruner(**single), modules)
+    again = toy.Brain(modules=modules, opt_class=opt_class)
+    with pytest.raises(UserError, match=rule):
+        second.attach(again)
+    pruner.attach(other_brain(toy, brain))  # the advice of the sentence
+
+
+def test_two_pruners_have_a_part_each(toy):
+    brain = toy.make_brain()
+    one = toy.make_pruner(include=["*raw"])
+    one.attach(brain)
+    toy.make_pruner(exclude=["*raw"]).attach(other_brain(toy, brain))
+    # What turned out to be no target is free again.
+    lone = toy.make_brain()
+    one = toy.make_pruner()
+    one.attach(lone)
+    one.leave_out({"model.raw": "a reason"})
+    two = toy.make_pruner(include=["*raw"])
+    two.attach(other_brain(toy, lone))
+    assert not {t.name for t in one.targets} & {t.name for t in two.targets}
 
 
 def test_a_second_step_in_a_batch_is_refused(toy):

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import weakref
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from typing import Any
 
 import torch
+from torch.utils.weak import WeakIdKeyDictionary
 
 from leanbrain.checks import UserError
 from leanbrain.masking._usual_names import in_discriminator
@@ -17,7 +20,12 @@ from leanbrain.masking.targets import (
 from leanbrain.pruning.choice import say_choice
 from leanbrain.pruning.trial import Trial
 
-__all__ = ["TargetChoice"]
+__all__ = ["TargetChoice", "manager_of"]
+
+# Parameter -> its pruner, whose hooks on the parameter keep it alive.
+_managers: MutableMapping[torch.nn.Parameter, weakref.ref[Any]] = (
+    WeakIdKeyDictionary()
+)
 
 
 class TargetChoice:
@@ -68,15 +76,20 @@ class TargetChoice:
         Raises
         ------
         UserError
-            At a second call, or if a pattern matches nothing.
+            At a second call, if a pattern matches nothing, or if another
+            pruner manages one of the parameters.
         """
         if self.targets:
             raise UserError(
-                "`attach` must be called once per pruner, got a second call."
+                "A pruner must manage the modules of one model, got a second "
+                "one: make another pruner for it."
             )
         chosen = (modules, self.include, self.exclude, self.groups, unsaved)
+        targets = select_targets(*chosen)
+        _check_unmanaged(targets)
         self.choice = explain_targets(*chosen)
-        self.take_over(select_targets(*chosen))
+        self.take_over(targets)
+        _managers.update((t.parameter, weakref.ref(self)) for t in targets)
 
     def try_first(self) -> None:
         """Lets the first steps show which targets are none: see ``Trial``."""
@@ -114,6 +127,9 @@ class TargetChoice:
                 "At least one of the parameters to prune must be trained and "
                 f"saved, got none of {len(found)} ({why})."
             )
+        for target in self.targets:
+            if target.name in found:
+                _managers.pop(target.parameter, None)
         self.left_out.update(found)
         self.choice = [(t, found.get(t.name, why)) for t, why in self.choice]
         self.take_over([t for t in self.targets if t.name not in found])
@@ -124,3 +140,20 @@ class TargetChoice:
         if trial is not None:
             self.leave_out(trial.left_out(self.device))
             say_choice(self.choice)
+
+
+def manager_of(parameter: torch.nn.Parameter) -> Any:
+    """The pruner that manages a parameter, or None."""
+    found = _managers.get(parameter)
+    return None if found is None else found()
+
+
+def _check_unmanaged(targets: Sequence[Target]) -> None:
+    """Refuses parameters that another pruner manages: both would move them."""
+    for target in targets:
+        if manager_of(target.parameter) is not None:
+            raise UserError(
+                "A parameter must have one pruner, got a second one for "
+                f"{target.name!r}: attach the pruner that it has to every "
+                "Brain that trains it, or leave it out by `exclude`."
+            )

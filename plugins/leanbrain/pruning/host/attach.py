@@ -59,7 +59,8 @@ def attach(pruner: AdaptivePruner, brain: sb.Brain) -> None:
     """
     if is_attached(brain):
         raise UserError(
-            f"A {type(brain).__name__} must have one pruner, got a second one."
+            f"A {type(brain).__name__} must have one pruner, got a second one: "
+            "keep one of the two `attach` calls."
         )
     listen()
     if pruner.monitor is None:
@@ -258,7 +259,6 @@ def _wrap_stages(pruner: AdaptivePruner, brain: sb.Brain) -> None:
         stage: Any, stage_loss: Any, epoch: Any = None
     ) -> None:
         if stage == Stage.TRAIN and not pruner.batches:
-            # Before the recipe saves.
             # Before the recipe saves.
             pruner.log.pause(f"Epoch {epoch} ends")
         on_stage_end(stage, stage_loss, epoch)
