@@ -182,11 +182,13 @@ def step(brain, batches):
 def toy():
     """Everything above under one name."""
     return SimpleNamespace(
+        ADAMW=ADAMW,
         LANGUAGES=LANGUAGES,
         FEATURES=FEATURES,
         Batch=Batch,
         Model=ToyModel,
         Brain=ToyBrain,
+        RandomState=RandomState,
         identity=identity,
         loader=loader,
         make_pruner=make_pruner,

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from collections.abc import Container
+from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
+from leanbrain.pruning.averaged_models import say_averages
 from leanbrain.pruning.ranks import is_first_rank
 
 if TYPE_CHECKING:
@@ -39,6 +42,7 @@ are final then.'
         self._pruner = pruner
         self._begun = False
         self._told = self._ended = -1  # the steps of the newest lines
+        self._averages: WeakSet[Any] = WeakSet()  # of which it warned
 
     def begin(self) -> None:
         """Training begins or goes on; what is recovered is loaded."""
@@ -68,6 +72,7 @@ are final then.'
             planned = pruner.plan.sparsity(pruner.step)
             pruner.monitor.on_epoch(pruner.step, pruner.masks, planned)
         _say(f"{what} at {self.state()}")
+        self._averages.update(self._of_averages(self._averages))
 
     def frozen(self) -> None:
         """The masks are final from now on."""
@@ -84,6 +89,14 @@ are final then.'
         if self._begun and self._ended != self._pruner.step:
             self._ended = self._pruner.step
             _say(sentence)
+            self._of_averages(())
+
+    def _of_averages(self, known: Container[Any]) -> list[Any]:
+        """Warns of averages of the model; returns those that it named."""
+        pruner = self._pruner
+        if not (pruner.started and is_first_rank()):
+            return []
+        return say_averages(pruner, known)
 
     def planned(self) -> str:
         """What is asked for, and when the masks are final."""
