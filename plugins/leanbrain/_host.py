@@ -153,6 +153,7 @@ def _shorten_traceback() -> None:
         error: BaseException,
         trace: TracebackType | None,
     ) -> None:
+        """Prints a `HostError`; leaves others to the hook before."""
         if isinstance(error, HostError):
             print(f"error: {error}", file=sys.stderr)
         else:

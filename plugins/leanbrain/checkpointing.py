@@ -110,10 +110,12 @@ def add_state(checkpointer: Checkpointer, name: str, owner: Any) -> None:
     # there would take the state for an optional one that is absent.
     @main_process_only
     def save(obj: Any, path: Path) -> None:
+        """Writes the state, on the first rank."""
         head = {"format": kind, "version": STATE_VERSION}
         save_tensors(path, {**head, "state": obj.state_dict()})
 
     def load(obj: Any, path: Path, end_of_epoch: bool) -> None:
+        """Gives a saved state back to its owner."""
         obj.load_state_dict(_state(path, name))
 
     checkpointer.add_recoverable(

@@ -79,6 +79,7 @@ class _Sequential(soundfile.SoundFile):
     """
 
     def seekable(self) -> bool:
+        """Whether it can go back: never."""
         return False
 
 
@@ -213,6 +214,7 @@ def _pipe(data: bytes) -> Iterator[int]:
     out, into = os.pipe()
 
     def feed() -> None:
+        """Writes all data, as far as it is read."""
         # Whoever reads may stop before the end.
         with contextlib.suppress(BrokenPipeError), open(into, "wb") as file:
             file.write(data)

@@ -146,6 +146,7 @@ def _cast(
     """Draws a speaker, a speed and levels for a text."""
 
     def between(low: float, high: float) -> float:
+        """Draws a number of a range."""
         return low + (high - low) * draw_index(1000, generator) / 1000
 
     speakers, rates = SPEAKERS[split], RATES[language]

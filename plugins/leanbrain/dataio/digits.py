@@ -177,6 +177,7 @@ def _cast(
     generator = torch.Generator().manual_seed(seed_of(seed, "digits", key))
 
     def between(low: float, high: float) -> float:
+        """Draws a number of a range."""
         return low + (high - low) * draw_index(1000, generator) / 1000
 
     rates = RATES[language]

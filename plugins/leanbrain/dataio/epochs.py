@@ -36,6 +36,7 @@ def follow_brains() -> None:
     def telling(
         brain: sb.Brain, train_set: Any, epoch: int, enable: bool
     ) -> None:
+        """Tells the epoch, then trains as before."""
         _tell(brain, train_set, epoch)
         fit_train(brain, train_set=train_set, epoch=epoch, enable=enable)
 

@@ -227,6 +227,7 @@ def _speak(
     chunks: list[bytes] = []
 
     def collect(samples: Any, count: int, events: Any) -> int:
+        """Keeps samples as they come; 0 asks for more."""
         if samples and count > 0:
             chunks.append(ctypes.string_at(samples, 2 * count))
         return 0

@@ -125,6 +125,7 @@ def _expand(
     used: dict[str, set[str]] = defaultdict(set)
 
     def choose(rule: str) -> str:
+        """Draws a text of a rule that is not used yet."""
         free = [text for text in grammar[rule] if text not in used[rule]]
         chosen = free[draw_index(len(free), generator)]
         used[rule].add(chosen)

@@ -72,6 +72,7 @@ def die_with_parent(signal_number: int) -> Callable[[], None]:
     prctl, parent = _prctl(), os.getpid()
 
     def first() -> None:
+        """Ties the new process to its parent's life."""
         if prctl is not None:
             prctl(_SET_PDEATHSIG, signal_number, 0, 0, 0)
             if os.getppid() != parent:

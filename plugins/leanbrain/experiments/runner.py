@@ -38,6 +38,7 @@ def main(plan_file: str) -> None:
     trials = {trial.digest: trial for trial in plan.trials}
 
     def answer(**message: Any) -> None:
+        """Sends a message, at once."""
         answers.write(json.dumps(message) + "\n")
         answers.flush()
 
@@ -66,6 +67,7 @@ def _read(orders: Any) -> Iterator[str]:
     idle = threading.Event()
 
     def listen() -> None:
+        """Queues orders; ends this process with its worker."""
         for line in orders:
             idle.clear()
             waiting.put(line.strip())

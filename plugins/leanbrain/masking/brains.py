@@ -93,10 +93,12 @@ def route_batches(
     fit_batch, evaluate_batch = brain.fit_batch, brain.evaluate_batch
 
     def routed_fit_batch(batch: Any) -> Any:
+        """Trains each row in its own pathway."""
         with router.through(languages_of(batch, key), beams):
             return fit_batch(batch)
 
     def routed_evaluate_batch(batch: Any, stage: Any) -> Any:
+        """Evaluates each row in its own pathway."""
         with router.through(languages_of(batch, key), beams):
             return evaluate_batch(batch, stage)
 

@@ -132,6 +132,7 @@ class UsageWatch:
 
 def _recorder(watch: UsageWatch) -> Callable[..., None]:
     def record(module: nn.Module, inputs: Any, output: Any) -> None:
+        """Notes what a layer gave."""
         watch.record(output)
 
     return record

@@ -61,6 +61,7 @@ class GradientGate:
 
     def _hook(self, name: str) -> Callable[[torch.Tensor], torch.Tensor | None]:
         def gate(gradient: torch.Tensor) -> torch.Tensor | None:
+            """Shows a gradient to the observer; masks it."""
             pathway = self.pathway()
             if pathway is None:
                 return None

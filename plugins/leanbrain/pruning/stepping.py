@@ -86,6 +86,7 @@ class Stepping:
             return closure
 
         def masked(*args: Any, **kwargs: Any) -> Any:
+            """Computes in the pathway, then shows all weights."""
             self.take()
             self.enter()
             loss = closure(*args, **kwargs)
@@ -159,6 +160,7 @@ class Probe:
 
     def _hook(self, name: str) -> Callable[[torch.Tensor], None]:
         def note(gradient: torch.Tensor) -> None:
+            """Copies some entries as they are now."""
             # A forward pass may limit weights; once, not again and again
             # without a step.
             if self._between() and self._has_moved(name):

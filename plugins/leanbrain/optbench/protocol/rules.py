@@ -256,6 +256,7 @@ def _one_of(*known: str) -> Check:
 
 def _list_of(check: Check) -> Check:
     def checked(name: str, values: Any) -> tuple[Any, ...]:
+        """Checks each entry by its place in the list."""
         if not isinstance(values, list) or not values:
             raise UserError(
                 f"`{name}` must be a list of at least one entry, got "

@@ -163,6 +163,7 @@ class Findings:
         wanted = self.seconds[name][workload]
 
         def far(trial: Outcome) -> tuple[float, float, int, int]:
+            """How far a trial is from what is wanted."""
             best = trial.result.get("best")
             off = abs(trial.seconds - wanted) if math.isfinite(wanted) else 0.0
             nearest = math.inf if best is None else float(best)

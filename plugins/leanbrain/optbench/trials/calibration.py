@@ -76,6 +76,7 @@ def run(
         raise UserError("`optimizers` must name at least one, got none.")
 
     def open_one() -> Workload:
+        """Opens the workload anew."""
         return open_workload(config, recipe_folder, data_folder)
 
     with recipe_modules(recipe_folder):

@@ -245,6 +245,7 @@ class OptimizerLane(Lane):
         optimizers_step = self.brain.optimizers_step
 
         def timed() -> None:
+            """Steps, and keeps the seconds that it took."""
             self._synchronize()
             begun = time.perf_counter()
             optimizers_step()

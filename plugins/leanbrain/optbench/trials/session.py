@@ -137,6 +137,7 @@ class Session:
 
     def _wrap_init(self, init_optimizers: Callable[[], None]) -> Any:
         def wrapped() -> None:
+            """Builds and checks the optimizer; names one that fails."""
             try:
                 init_optimizers()
             except (TypeError, ValueError) as error:
@@ -160,6 +161,7 @@ class Session:
 
     def _wrap_step(self, optimizers_step: Callable[[], None]) -> Any:
         def wrapped() -> None:
+            """Names the optimizer whose step failed."""
             try:
                 optimizers_step()
             except Exception as error:
@@ -174,6 +176,7 @@ class Session:
         from speechbrain.utils.seed import seed_everything
 
         def wrapped(stage: Any, epoch: Any = None) -> None:
+            """Seeds training anew, and starts the clock."""
             if stage == Stage.TRAIN:
                 self._epoch = epoch
                 if self.clock.is_running:
@@ -190,7 +193,7 @@ class Session:
 
     def _wrap_end(self, on_stage_end: Callable[..., None]) -> Any:
         def wrapped(*args: Any, **kwargs: Any) -> None:
-            # Where recipes log and save.
+            """Stops the clock for it: recipes log and save there."""
             with self.clock.paused():
                 on_stage_end(*args, **kwargs)
 
@@ -198,6 +201,7 @@ class Session:
 
     def _wrap_fit(self, fit_batch: Callable[[Any], Any]) -> Any:
         def wrapped(batch: Any) -> Any:
+            """Trains on a batch; counts the time of the harness apart."""
             loss = fit_batch(batch)
             begun, before = time.perf_counter(), self.evaluation_s
             try:

@@ -56,6 +56,7 @@ def macs(run: Callable[[], Any], modules: Modules) -> dict[str, float]:
     handles = []
 
     def add(layer: Any, args: Any, kwargs: Any, out: Any) -> None:
+        """Counts what a call of a layer multiplies."""
         kind = _kind_of(layer)
         assert kind is not None  # only known layers have this hook
         uses = kind.uses(layer, args, kwargs, out)

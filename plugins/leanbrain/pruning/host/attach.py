@@ -102,6 +102,7 @@ def register(pruner: AdaptivePruner, checkpointer: Any) -> None:
     files, save = SavedFiles(checkpointer), checkpointer.save_checkpoint
 
     def wrapped_save(*args: Any, **kwargs: Any) -> Any:
+        """Saves the model at rest."""
         pruner.files = files
         pruner.log.pause("Saved")
         with pruner.at_rest():
@@ -136,6 +137,7 @@ def _wrap_optimizers(
     )
 
     def wrapped_init_optimizers() -> None:
+        """Watches what was built; leaves out what it does not own."""
         init_optimizers()
         found = _watch(pruner, brain)
         if not found:
@@ -151,6 +153,7 @@ def _wrap_optimizers(
             pruner.trial.listen(brain.modules)
 
     def wrapped_optimizers_step() -> None:
+        """Counts the step where no batch does."""
         _watch(pruner, brain)
         optimizers_step()
         if not pruner.batches:  # of a script that calls no `fit_batch`
@@ -183,6 +186,7 @@ def _wrap_losses(
     def wrapped_compute_objectives(
         predictions: Any, batch: Any, stage: Any, *args: Any, **kwargs: Any
     ) -> Any:
+        """Weighs the loss of the pathway in training."""
         # Adversarial recipes add for which optimizer the loss is.
         loss = compute_objectives(predictions, batch, stage, *args, **kwargs)
         if stage != Stage.TRAIN or pruner.pathway is None:
@@ -196,6 +200,7 @@ def _wrap_batches(pruner: AdaptivePruner, brain: sb.Brain) -> None:
     fit_batch, evaluate_batch = brain.fit_batch, brain.evaluate_batch
 
     def wrapped_fit_batch(batch: Any) -> Any:
+        """Trains in the batch's pathway; counts its step."""
         _watch(pruner, brain)
         step, pathway = pruner.step, pruner.enter(batch)
         due = brain.step % brain.grad_accumulation_factor == 0
@@ -217,6 +222,7 @@ def _wrap_batches(pruner: AdaptivePruner, brain: sb.Brain) -> None:
         return loss
 
     def wrapped_evaluate_batch(batch: Any, stage: Any) -> Any:
+        """Evaluates in the batch's pathway."""
         pruner.enter(batch, learns=False)
         try:
             return evaluate_batch(batch, stage)
@@ -234,6 +240,7 @@ def _wrap_stages(pruner: AdaptivePruner, brain: sb.Brain) -> None:
     on_stage_end = brain.on_stage_end
 
     def wrapped_on_stage_start(stage: Any, epoch: Any = None) -> None:
+        """Puts the model at rest; begins pruning in training."""
         pruner.rest()
         if stage == Stage.VALID and pruner.trial is not None and pruner.step:
             pruner.end_trial()  # what is measured is to be what is trained
@@ -258,12 +265,14 @@ def _wrap_stages(pruner: AdaptivePruner, brain: sb.Brain) -> None:
     def wrapped_on_stage_end(
         stage: Any, stage_loss: Any, epoch: Any = None
     ) -> None:
+        """Logs what an epoch came to."""
         if stage == Stage.TRAIN and not pruner.batches:
             # Before the recipe saves.
             pruner.log.pause(f"Epoch {epoch} ends")
         on_stage_end(stage, stage_loss, epoch)
 
     def wrapped_fit(*args: Any, **kwargs: Any) -> None:
+        """Says after the outermost fit how it ended."""
         with pruner.aside():
             pruner.fits += 1
             try:

@@ -43,6 +43,7 @@ def prefer_final(
     save, find = checkpointer.save_checkpoint, checkpointer.find_checkpoints
 
     def wrapped_save(meta: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """Notes in the meta data whether masks are final."""
         ours: dict[str, Any] = {
             FINAL: bool(pruner.frozen),
             TOTAL_STEPS: pruner.plan.total_steps,
@@ -59,6 +60,7 @@ def prefer_final(
         ckpt_predicate: Any = None,
         max_num_checkpoints: int | None = None,
     ) -> list[Any]:
+        """Ranks checkpoints with final masks first."""
         found = find(importance_key, max_key, min_key, ckpt_predicate)
         final = [c for c in found if c.meta.get(FINAL)]
         if max_num_checkpoints is None:

@@ -42,6 +42,7 @@ class SavedFiles:
         signature = inspect.signature(keep)
 
         def wrapped_keep(*args: Any, **kwargs: Any) -> Any:
+            """Notes the keys that say which are best."""
             self._note(signature.bind(*args, **kwargs).arguments)
             return keep(*args, **kwargs)
 

@@ -97,6 +97,7 @@ class StockPruning:
             *args: Any,
             **kwargs: Any,
         ) -> None:
+            """Attaches first, if the Brain is one to prune."""
             inner = partial(fit, brain)
             if self._is_next(brain):
                 train_set = train_loader(brain, train_set, train_loader_kwargs)
@@ -120,6 +121,7 @@ class StockPruning:
             )
 
         def asking_evaluate(brain: sb.Brain, *args: Any, **kwargs: Any) -> Any:
+            """Attaches first; notes what was evaluated."""
             if self._is_next(brain, fits=False):
                 self._resume(brain, partial(fit, brain))
             elif self._goes_on(brain, fits=False):

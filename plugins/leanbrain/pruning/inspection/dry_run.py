@@ -184,6 +184,7 @@ def _updates(pruner: AdaptivePruner) -> Iterator[MaskUpdate]:
     everyone = tuple(pruner.pathways)
 
     def update(step: int, due: tuple[str, ...], progress: float) -> MaskUpdate:
+        """One update of the plan."""
         settled.update(due)
         return MaskUpdate(step, due, float(plan.schedule(progress)))
 

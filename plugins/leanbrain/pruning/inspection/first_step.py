@@ -36,6 +36,7 @@ class _Looking(PruningRequest):
         end_trial = pruner.end_trial
 
         def end() -> NoReturn:
+            """Ends the trial, and with it the script."""
             end_trial()
             raise _Seen(pruner)
 
