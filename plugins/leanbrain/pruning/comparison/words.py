@@ -212,9 +212,10 @@ def _against_dense(found: Findings) -> str:
     if not dense:
         return ""
     best = max(dense, key=lambda x: (not _uneven(found, x), _gap(x)))
+    even = f" (both in {count(found.steps_of(best.point))} steps in all)"
     return (
         f"From that of {best.other.method}, without sparsity, it differs by "
-        f"{_size(best)}{_uneven(found, best)}."
+        f"{_size(best)}{_uneven(found, best) or even}."
     )
 
 
