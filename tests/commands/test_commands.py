@@ -8,6 +8,7 @@ import os
 
 import pytest
 from pages import ROOT, commands_in, pages
+from places import write_recipe
 from short_forms import CI, MENTIONED, SHORT, short_form
 
 FOUND = [command for page in pages() for command in commands_in(page)]
@@ -44,6 +45,14 @@ def test_ci_runs_what_it_is_said_to():
         assert f"make {target}" in script
     workflow = (ROOT / ".github/workflows/ci.yml").read_text("utf-8")
     assert "run: .ci/run" in workflow
+
+
+def test_a_misspelt_option_is_no_key_of_the_small_recipe(tmp_path):
+    """It would be taken for one, and its page would be right."""
+    text = "leanbrain run train.py hparams/train.yaml --pruning lap --pathway a"
+    write_recipe(tmp_path, text)
+    recipe = (tmp_path / "hparams" / "train.yaml").read_text("utf-8")
+    assert "pathway" not in recipe and "\noutput_neurons:" in recipe
 
 
 def missing_of(short):

@@ -23,7 +23,7 @@ from pathlib import Path
 
 import torch
 
-LIMIT_S = 400
+LIMIT_S = 600
 LATE_S = {"writes": 0.06, "reads": 0.03}
 WRITES = (
     (os, "rename"),

@@ -1,7 +1,5 @@
 """From the folder of a benchmark to the files of its report."""
 
-import time
-
 import fake_ledger as fake
 import pytest
 from fake_report import RULES, RULES_FILE, hostile_rows, save
@@ -12,14 +10,11 @@ from leanbrain.optbench.protocol.rules import load_rules
 from leanbrain.optbench.report.writing import write_report
 
 
-def test_same_ledger_same_files_in_ten_seconds_at_most(hostile, tmp_path):
+def test_same_ledger_same_files(hostile, tmp_path):
     rows = hostile_rows()
     assert len(rows) == 300
     root = save(tmp_path, rows)
-    start = time.process_time()
     again = write_report(root, out=root / "out").parent
-    # Seconds of this process: the machine may have other work.
-    assert time.process_time() - start <= 10.0
     names = [x.relative_to(again) for x in sorted(again.rglob("*"))]
     assert names == [x.relative_to(hostile) for x in sorted(hostile.rglob("*"))]
     for name in names:
