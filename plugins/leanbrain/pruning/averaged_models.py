@@ -77,7 +77,6 @@ def mask_average(average: torch.nn.Module, model: torch.nn.Module) -> int:
             "`model` must have a pruner, got a "
             f"{type(_inner(model)).__name__} without pruned parameters."
         )
-    count = 0
     for name, parameter, pruner in managed:
         if not pruner.frozen:
             raise UserError(
@@ -90,6 +89,8 @@ def mask_average(average: torch.nn.Module, model: torch.nn.Module) -> int:
                 "`average` must be of the pruned model, got one without "
                 f"{name!r} of its shape {list(parameter.shape)}."
             )
+    count = 0
+    for name, parameter, pruner in managed:
         own = next(t.name for t in pruner.targets if t.parameter is parameter)
         removed = ~_kept(pruner.masks, own).to(averaged[name].device)
         count += int(averaged[name][removed].count_nonzero())
@@ -185,8 +186,13 @@ def _named(module: torch.nn.Module) -> Iterator[tuple[str, Any]]:
 
 
 def _inner(module: torch.nn.Module) -> torch.nn.Module:
-    """A module without what averages it, or shares it out over devices."""
+    """A module without what averages, compiles or shares it out."""
     wraps = (AveragedModel, DataParallel, DistributedDataParallel)
-    while isinstance(module, wraps):
-        module = module.module
-    return module
+    while True:
+        compiled = getattr(module, "_orig_mod", None)
+        if isinstance(module, wraps):
+            module = module.module
+        elif isinstance(compiled, torch.nn.Module):
+            module = compiled
+        else:
+            return module

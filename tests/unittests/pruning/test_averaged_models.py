@@ -94,14 +94,30 @@ def test_an_average_of_a_part_is_told_from_its_likes(caplog):
     assert foreign.module[0].weight.count_nonzero() == 16 * 16
 
 
+def test_wrapped_models_are_told_and_masked():
+    torch.manual_seed(4)
+    model = net()
+    compiled = torch.compile(model)  # compiles nothing unless it is called
+    shared = torch.nn.DataParallel(model)
+    averages = [AveragedModel(compiled), AveragedModel(shared)]
+    pruner = training(model, [*zip(averages, [compiled, shared], strict=True)])
+    told = say_averages(pruner)
+    assert len(told) == 2 and all(any(x is y for y in told) for x in averages)
+    for average in averages:
+        assert mask_average(average, compiled) > 0 == stray(average, model)
+
+
 def test_what_cannot_be_masked_is_one_sentence():
     model = net()
     average = AveragedModel(model)
     with pytest.raises(UserError, match="`model` must have a pruner, got a Se"):
         mask_average(average, model)
     training(model, [])
-    with pytest.raises(UserError, match="without '0.weight' of its shape"):
-        mask_average(AveragedModel(net(8)), model)
+    short = AveragedModel(net(layers=1))
+    dense = short.module[0].weight.detach().clone()
+    with pytest.raises(UserError, match="without '1.weight' of its shape"):
+        mask_average(short, model)
+    assert torch.equal(short.module[0].weight, dense)
     young = net()
     pruner = AdaptivePruner(HALF, 8, 1)
     pruner.manage({"enc": young})
