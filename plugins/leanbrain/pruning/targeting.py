@@ -154,6 +154,6 @@ def _check_unmanaged(targets: Sequence[Target]) -> None:
         if manager_of(target.parameter) is not None:
             raise UserError(
                 "A parameter must have one pruner, got a second one for "
-                f"{target.name!r}: attach the pruner that it has to every "
-                "Brain that trains it, or leave it out by `exclude`."
+                f"{target.name!r}: attach the first one to every Brain that "
+                "trains it, `exclude` it here, or make the model anew."
             )
