@@ -20,6 +20,9 @@ __all__ = ["MACS_PER_THREAD", "Threads", "threads_on", "wait_briefly"]
 # Multiply-adds of one operation that are worth a thread: a tenth of a
 # millisecond, beside some 10 microseconds in which threads find each other.
 MACS_PER_THREAD = 2**22
+# One thread and two give the same to the last bit, more do not: libraries cut
+# products elsewhere. What else the machine does must not be seen in a result.
+ALIKE = 2
 # Some 20 microseconds in place of milliseconds: what waits longer sleeps. With
 # none, operations below a millisecond would be slower by two threads than by
 # one.
@@ -43,9 +46,10 @@ class Threads:
     """Limits the threads of torch while it is entered.
 
     Never to more than there were before, so that OMP_NUM_THREADS and
-    ``torch.set_num_threads`` are upper limits; to one thread for each
-    `MACS_PER_THREAD` of the work; and to the cores that no other process
-    computes on (Linux), unless OMP_NUM_THREADS says how many are the user's.
+    ``torch.set_num_threads`` are upper limits, and to one thread for each
+    `MACS_PER_THREAD` of the work. Where OMP_NUM_THREADS does not say how many
+    are the user's, to the cores that no other process computes on (Linux), and
+    to `ALIKE`: with more, a result would depend on what was free.
 
     Arguments
     ---------
@@ -79,7 +83,7 @@ class Threads:
         threads = min(self.most, self.worth)
         # Reading how many run takes as long as a small operation.
         if threads > 1 and "OMP_NUM_THREADS" not in os.environ:
-            threads = max(1, min(threads, _free_cores()))
+            threads = max(1, min(threads, ALIKE, _free_cores()))
         _set(threads)
 
     def __exit__(self, *error: object) -> None:
