@@ -117,10 +117,13 @@ def _entries(file: Path) -> dict[str, Any]:
     return {key.value: value for key, value in found}
 
 
-def _expanded(file: Path) -> Any:
+def _expanded(file: Path, within: tuple[Path, ...] = ()) -> Any:
     """Tags and values of a file and of those that it includes."""
+    if file.resolve() in within:
+        raise UserError(f"The file {file} must not include itself.")
     node = _composed(file)
-    return None if node is None else _plain(node, file)
+    within = (*within, file.resolve())
+    return None if node is None else _plain(node, file, within)
 
 
 def _flat(content: Any) -> Iterator[str]:
@@ -146,15 +149,20 @@ def _composed(file: Path) -> yaml.Node | None:
         raise UserError(f"The file {file} must be YAML ({reason}).") from error
 
 
-def _plain(node: yaml.Node, file: Path) -> Any:
+def _plain(node: yaml.Node, file: Path, within: tuple[Path, ...]) -> Any:
     """A node without its place and its comments."""
+
+    def plain(part: yaml.Node) -> Any:
+        """A part of it."""
+        return _plain(part, file, within)
+
     if isinstance(node, yaml.MappingNode):
-        value: Any = [[_plain(x, file), _plain(y, file)] for x, y in node.value]
+        value: Any = [[plain(key), plain(part)] for key, part in node.value]
     elif isinstance(node, yaml.SequenceNode):
-        value = [_plain(x, file) for x in node.value]
+        value = [plain(part) for part in node.value]
     else:
         value = node.value
     found = _INCLUDE.match(node.tag)
     if found is None:
         return [node.tag, value]
-    return ["!include", _expanded(file.parent / found.group(1)), value]
+    return ["!include", _expanded(file.parent / found.group(1), within), value]

@@ -61,3 +61,12 @@ def test_missing_and_broken_files_are_named(tmp_path):
     (tmp_path / "broken.yaml").write_text("a: [1\n")
     with pytest.raises(UserError, match="broken.yaml must be YAML"):
         numbers_of(tmp_path / "broken.yaml")
+
+
+def test_files_that_include_themselves_are_refused(digest):
+    with pytest.raises(UserError, match="whole.yaml must not include itself"):
+        digest(part="x: !include:whole.yaml\n")
+
+
+def test_a_file_may_be_included_twice(digest):
+    digest(text="a: !include:part.yaml\nb: !include:part.yaml\n")
