@@ -12,18 +12,19 @@ same command once more continues an interrupted run.
 """
 
 # Where other settings are read (SpeechBrain's checker looks here only):
-#   data.py: hparams.data_folder hparams.synthesis_folder hparams.languages
+#   speech.py: hparams.data_folder hparams.synthesis_folder hparams.languages
 #     hparams.subset hparams.max_batch_s hparams.temperature
+#     hparams.batches_per_epoch hparams.seed
+#   prompts_brain.py: hparams.checkpointer hparams.epoch_counter
+#     hparams.lr_annealing hparams.monitor hparams.opt_class
+#     hparams.random_state hparams.total_steps hparams.train_logger
 #   pruners.py: hparams.method hparams.pruning
+#   outcome.py: hparams.save_folder
 #   front_end.py: hparams.dense_checkpoint
 
-import logging
 import sys
-import time
-from pathlib import Path
 
 from leanbrain._host import import_speechbrain, user_errors
-from leanbrain.checks import UserError
 from leanbrain.files import make_folder
 
 with user_errors():
@@ -34,24 +35,26 @@ import torch  # noqa: E402  after leanbrain, which says how threads wait
 from data import (  # noqa: E402
     dataio_prepare,
     evaluation_loader,
-    read_tables,
-    train_sampler,
+    frame_seconds,
 )
 from distillation import frame_divergence, teacher_of  # noqa: E402
-from evaluation import ErrorRates, Stopwatch  # noqa: E402
 from front_end import prepare_front_end  # noqa: E402
-from outcome import write_outcome  # noqa: E402
-from pruners import connect_pruner, pruner_of  # noqa: E402
+from outcome import training_flops  # noqa: E402
+from prompts_brain import (  # noqa: E402
+    PromptsBrain,
+    make_brain,
+    train_and_test,
+)
+from pruners import pruner_of  # noqa: E402
+from speech import read_tables, train_sampler  # noqa: E402
 from speechbrain.dataio.dataio import length_to_mask  # noqa: E402
 
-from leanbrain.dataio.loader import make_train_loader  # noqa: E402
 from leanbrain.pruning.flops.batch_seconds import full_batches  # noqa: E402
+from leanbrain.pruning.flops.meter import macs  # noqa: E402
 from leanbrain.recipes.loading import load_recipe  # noqa: E402
 
-logger = logging.getLogger(__name__)
 
-
-class ASR(sb.Brain):
+class ASR(PromptsBrain):
     """CTC over characters, batches of one language."""
 
     teacher = None  # a dense model, where a pruned one learns from it
@@ -115,73 +118,6 @@ class ASR(sb.Brain):
             loss = loss + self.hparams.distillation_weight * divergence
         return loss
 
-    def check_loss_isfinite(self, loss):
-        """Stops with the utterances named when the loss keeps being bad."""
-        if not torch.isfinite(loss):
-            self.nonfinite_count += 1
-            if self.nonfinite_count > self.nonfinite_patience:
-                raise UserError(
-                    "The loss must be finite, got "
-                    f"{float(loss.detach())} in {self.nonfinite_count} "
-                    "batches (lower `lr`, or look at the last batch: "
-                    f"{', '.join(self.batch_ids[:3])})."
-                )
-
-    def on_fit_batch_start(self, batch, should_step):
-        """Continues the random numbers of a resumed run; sets the rate."""
-        self.hparams.random_state.resume()
-        self.batch_ids = batch.id
-        schedule, pruner = self.hparams.lr_annealing, self.hparams.pruner
-        # A method of several rounds has the schedule once for each.
-        schedule.current_step = (
-            self.optimizer_step
-            if pruner is None
-            else pruner.plan.schedule_step(self.optimizer_step)
-        )
-        schedule(self.optimizer)
-
-    def on_fit_batch_end(self, batch, outputs, loss, should_step):
-        """Training loss per language, where no pruner notes it."""
-        if self.hparams.pruner is None:
-            self.hparams.monitor.note_loss(
-                self.optimizer_step - int(should_step),
-                batch.lang[0],
-                float(loss.detach()),
-            )
-
-    def on_fit_start(self):
-        """Notes where this start begins, for the time left."""
-        super().on_fit_start()
-        self.started, self.first_step = time.monotonic(), self.optimizer_step
-
-    def on_stage_start(self, stage, epoch=None):
-        """Empties the error counts."""
-        self.errors = ErrorRates()
-
-    def on_stage_end(self, stage, stage_loss, epoch=None):
-        """Logs, and saves after validation."""
-        if stage == sb.Stage.TRAIN:
-            self.train_loss = stage_loss
-            return
-        if stage == sb.Stage.TEST:
-            return
-        rates = self.errors.summary()
-        step = self.optimizer_step
-        self.hparams.monitor.on_metrics(step, rates)
-        mean = self.errors.mean_cer()
-        self.hparams.train_logger.log_stats(
-            {"epoch": epoch, "step": step},
-            train_stats={"loss": self.train_loss},
-            valid_stats={"loss": stage_loss, "mean_cer": mean},
-        )
-        self.checkpointer.save_and_keep_only(
-            meta={"mean_cer": mean, "step": step}, num_to_keep=1
-        )
-        done = step - self.first_step
-        left = self.hparams.total_steps - step
-        minutes = (time.monotonic() - self.started) / 60 * left / max(1, done)
-        logger.info("%d steps left, about %.1f minutes", left, minutes)
-
 
 def main(arguments):
     """Prepares, trains, evaluates and writes the result."""
@@ -197,46 +133,43 @@ def main(arguments):
         hyperparams_to_save=hparams_file,
         overrides=overrides,
     )
-    tables = read_tables(hparams)
+    tables = read_tables(
+        hparams, hparams["asr"]["sample_rate_hz"], frame_seconds(hparams["asr"])
+    )
     datasets, encoder = dataio_prepare(hparams, tables)
     prepare_front_end(hparams, datasets)
     teacher = teacher_of(hparams)
-    brain = ASR(
-        modules=hparams["modules"],
-        opt_class=hparams["opt_class"],
-        hparams=hparams,
-        run_opts=run_opts,
-        checkpointer=hparams["checkpointer"],
-    )
-    if brain.grad_accumulation_factor != 1:
-        raise UserError(
-            "`grad_accumulation_factor` must be 1, because `total_steps` "
-            "counts a step per batch (raise `max_batch_s` instead), got "
-            f"{brain.grad_accumulation_factor}."
-        )
+    brain = make_brain(ASR, hparams, run_opts)
     brain.label_encoder = encoder
     brain.teacher = teacher and teacher.to(brain.device)
-    connect_pruner(hparams, brain)
-    stopwatch = Stopwatch(Path(hparams["save_folder"]) / "seconds.json")
-    started = time.monotonic()
-    try:
-        brain.fit(
-            hparams["epoch_counter"],
-            make_train_loader(
-                brain,
-                datasets["train"],
-                train_sampler(hparams, tables["train"]),
-            ),
-            evaluation_loader(hparams, datasets["valid"], tables["valid"]),
-        )
-    finally:
-        seconds = stopwatch.add(time.monotonic() - started)
-    brain.evaluate(evaluation_loader(hparams, datasets["test"], tables["test"]))
-    # The checkpoint that was evaluated, which the last validation saved.
-    valid_cer = brain.checkpointer.find_checkpoint().meta["mean_cer"]
-    step = brain.optimizer_step
+    loaders = {
+        split: evaluation_loader(hparams, datasets[split], tables[split])
+        for split in ("valid", "test")
+    }
+    sampler = train_sampler(hparams, tables["train"])
+    train_and_test(brain, hparams, datasets, sampler, loaders, flops_of)
+
+
+def flops_of(brain):
+    """Floating-point operations of a training that is done."""
+    hparams = vars(brain.hparams)
     batches = full_batches(brain.train_sampler, hparams["number_of_epochs"])
-    write_outcome(hparams, brain.errors, valid_cer, step, batches, seconds)
+    return training_flops(hparams, batch_macs(hparams), batches)
+
+
+def batch_macs(hparams):
+    """Multiply-adds of a full batch by parameter: `max_batch_s` of speech."""
+    asr = hparams["asr"]
+    device = next(asr["encoder"].parameters()).device
+    samples = round(hparams["max_batch_s"] * asr["sample_rate_hz"])
+    silence = torch.zeros(1, samples, device=device)
+
+    @torch.no_grad()
+    def run():
+        """A full batch of silence through the model."""
+        asr["ctc_lin"](asr["encoder"](asr["compute_features"](silence)))
+
+    return macs(run, hparams["modules"])
 
 
 if __name__ == "__main__":

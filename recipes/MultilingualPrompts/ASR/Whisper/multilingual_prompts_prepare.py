@@ -1,0 +1,1 @@
+../../common/multilingual_prompts_prepare.py

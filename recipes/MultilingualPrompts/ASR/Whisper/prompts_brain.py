@@ -1,0 +1,1 @@
+../../common/prompts_brain.py

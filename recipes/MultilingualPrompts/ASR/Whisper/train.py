@@ -1,0 +1,139 @@
+#!/usr/bin/env python3
+"""Recipe for fine-tuning Whisper on several languages, dense or pruned.
+
+To run this recipe, do the following:
+> python whisper_prepare.py
+> python train.py hparams/dense.yaml --data_folder <folder of manifests>
+> python train.py hparams/pathways.yaml --data_folder <folder of manifests> \
+    --dense_checkpoint <output folder of the dense run>/save
+> python train.py hparams/pruned.yaml --method <name in hparams/pruning> ...
+
+Without --data_folder, speech is synthesised on the spot (see README.md). The
+same command once more continues an interrupted run.
+"""
+
+# Where other settings are read (SpeechBrain's checker looks here only):
+#   speech.py: hparams.data_folder hparams.synthesis_folder hparams.languages
+#     hparams.subset hparams.temperature hparams.batches_per_epoch
+#   prompts_brain.py: hparams.checkpointer hparams.epoch_counter
+#     hparams.lr_annealing hparams.monitor hparams.opt_class
+#     hparams.random_state hparams.total_steps hparams.train_logger
+#   pruners.py: hparams.method hparams.pruning hparams.model
+#     hparams.dense_checkpoint
+#   outcome.py: hparams.save_folder
+
+import logging
+import sys
+
+from leanbrain._host import import_speechbrain, user_errors
+from leanbrain.files import make_folder
+
+with user_errors():
+    import_speechbrain()
+
+import speechbrain as sb  # noqa: E402
+from cost import announce, batch_macs  # noqa: E402
+from data import dataio_prepare, evaluation_loader, some_of  # noqa: E402
+from outcome import training_flops  # noqa: E402
+from prompts_brain import (  # noqa: E402
+    PromptsBrain,
+    make_brain,
+    train_and_test,
+)
+from pruners import pruner_of  # noqa: E402
+from speech import read_tables, train_sampler  # noqa: E402
+from texts import normalise  # noqa: E402
+
+from leanbrain.pruning.flops.batch_seconds import full_batches  # noqa: E402
+from leanbrain.recipes.loading import load_recipe  # noqa: E402
+
+logger = logging.getLogger(__name__)
+
+
+class ASR(PromptsBrain):
+    """Whisper, batches of one language."""
+
+    def compute_forward(self, batch, stage):
+        """Log-probabilities of the text [B, L, tokens]; what was decoded."""
+        batch = batch.to(self.device)
+        wavs, lens = batch.sig
+        tokens, _ = batch.tokens
+        encoded, logits, _ = self.modules.whisper(wavs, tokens[:, :-1])
+        prefix = self.prefix_of(batch)
+        # The prefix is given, nothing is to be learned of it.
+        log_probs = logits[:, len(prefix) - 1 :].log_softmax(-1)
+        decoded = None
+        if stage != sb.Stage.TRAIN:
+            search = self.hparams.search
+            search.set_lang_tokens(prefix[1])
+            decoded, *_ = search(encoded.detach(), lens)
+        return log_probs, decoded
+
+    def compute_objectives(self, predictions, batch, stage):
+        """Negative log-likelihood; collects error rates outside training."""
+        log_probs, decoded = predictions
+        tokens, lens = batch.tokens
+        known = len(self.prefix_of(batch))
+        targets = tokens[:, known:].to(self.device)
+        lens = (lens * tokens.shape[1] - known) / targets.shape[1]
+        loss = sb.nnet.losses.nll_loss(log_probs, targets, lens.to(self.device))
+        if stage != sb.Stage.TRAIN:
+            texts = [self.text_of(x, batch.lang[0]) for x in decoded]
+            self.errors.append(batch, texts, float(loss))
+        return loss
+
+    def prefix_of(self, batch):
+        """The tokens that all texts of a batch begin with."""
+        return self.hparams.whisper.prefix(batch.lang[0])
+
+    def text_of(self, tokens, lang):
+        """What was decoded, in the form of the manifests."""
+        text = self.hparams.whisper.tokenizer.decode(
+            tokens, skip_special_tokens=True
+        )
+        return normalise(text, fold=lang in self.hparams.folded)
+
+
+def main(arguments):
+    """Prepares, trains, evaluates and writes the result."""
+    hparams_file, run_opts, overrides = sb.parse_arguments(arguments)
+    hparams = load_recipe(hparams_file, overrides)
+    hparams["pruner"] = pruner_of(hparams)
+    sb.utils.distributed.ddp_init_group(run_opts)
+    sb.utils.distributed.run_on_main(
+        make_folder, kwargs={"path": hparams["output_folder"]}
+    )
+    sb.create_experiment_directory(
+        experiment_directory=hparams["output_folder"],
+        hyperparams_to_save=hparams_file,
+        overrides=overrides,
+    )
+    whisper = hparams["whisper"]
+    tables = read_tables(hparams, hparams["sample_rate"])
+    tables["valid"] = some_of(
+        tables["valid"], hparams["valid_utterances"], hparams["seed"]
+    )
+    datasets = dataio_prepare(whisper, tables)
+    brain = make_brain(ASR, hparams, run_opts)
+    sampler = train_sampler(hparams, tables["train"])
+    loaders = {
+        split: evaluation_loader(
+            whisper, datasets[split], tables[split], 2 * hparams["max_batch_s"]
+        )
+        for split in ("valid", "test")
+    }
+    announce(brain, datasets, sampler, loaders)
+
+    def flops_of(brain):
+        """Floating-point operations of a training that is done."""
+        epochs = hparams["number_of_epochs"]
+        batches = full_batches(brain.train_sampler, epochs)
+        per_batch = batch_macs(hparams, tables["train"])
+        return training_flops(hparams, per_batch, batches)
+
+    train_and_test(brain, hparams, datasets, sampler, loaders, flops_of)
+
+
+if __name__ == "__main__":
+    with user_errors():
+        main(sys.argv[1:])

@@ -1,0 +1,207 @@
+"""The folder of a Whisper that Hugging Face and SpeechBrain load."""
+
+import json
+import logging
+import os
+import secrets
+import shutil
+from contextlib import contextmanager
+from pathlib import Path
+
+from ctranslate2_file import read_model_file
+from whisper_weights import Tensors, whisper_state
+
+from leanbrain.checks import UserError
+from leanbrain.files import read_json, write_json, write_text
+
+SUMMARY = "source.json"  # the last that is written
+END, START = "<|endoftext|>", "<|startoftranscript|>"
+BLANK = 220  # the token of a space alone
+MAX_INITIAL_TIMESTAMP = 50  # a second, in the frames of timestamps
+
+logger = logging.getLogger(__name__)
+
+
+def is_complete(folder):
+    """Whether a folder was written here."""
+    return (Path(folder) / SUMMARY).is_file()
+
+
+@contextmanager
+def new_folder(target):
+    """Gives a temporary folder that becomes `target` when the block ends well.
+
+    Arguments
+    ---------
+    target : path
+        Must not exist, or be empty.
+
+    Yields
+    ------
+    Path
+        An empty folder beside it.
+    """
+    target = Path(os.path.abspath(target))
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise UserError(
+            f"`--output_folder` must be new or empty, got {target}."
+        )
+    temporary = target.parent / f".{target.name}.{secrets.token_hex(4)}.tmp"
+    try:
+        temporary.mkdir(parents=True)
+        yield temporary
+        os.replace(temporary, target)
+    except OSError as error:
+        raise UserError(
+            f"The folder {target} cannot be written "
+            f"({error.strerror or error})."
+        ) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def convert_folder(source, target):
+    """Writes the folder of a model of CTranslate2.
+
+    Arguments
+    ---------
+    source : path
+        Folder with `model.bin` and `tokenizer.json`.
+    target : path
+        An empty folder.
+    """
+    from transformers import WhisperConfig, WhisperForConditionalGeneration
+
+    source, target = Path(source), Path(target)
+    path = source / "model.bin"
+    sizes, state = whisper_state(Tensors(read_model_file(path), path))
+    tokenizer = load_tokenizer(source / "tokenizer.json", target)
+    if len(tokenizer) != sizes["vocab_size"]:
+        raise UserError(
+            f"{source / 'tokenizer.json'} must have the "
+            f"{sizes['vocab_size']:,} tokens of {path.name}, got "
+            f"{len(tokenizer):,}."
+        )
+    end, start = tokenizer.convert_tokens_to_ids([END, START])
+    config = WhisperConfig(
+        **sizes,
+        bos_token_id=end,
+        eos_token_id=end,
+        pad_token_id=end,
+        decoder_start_token_id=start,
+        begin_suppress_tokens=[BLANK, end],
+    )
+    model = WhisperForConditionalGeneration(config)
+    try:
+        model.load_state_dict(state)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(
+            f"The file {path} must hold a Whisper: {reason}"
+        ) from error
+    model.generation_config = generation_config(tokenizer, end, start)
+    save_folder(model, tokenizer, target)
+
+
+def copy_model(source, target):
+    """Writes the folder of a model of Hugging Face.
+
+    Arguments
+    ---------
+    source : str
+        Another such folder, or a name on the hub.
+    target : path
+        An empty folder.
+    """
+    from transformers import WhisperForConditionalGeneration, WhisperTokenizer
+
+    try:
+        # Safetensors alone: other files may run code when they are read.
+        model = WhisperForConditionalGeneration.from_pretrained(
+            source, use_safetensors=True
+        ).float()
+        tokenizer = WhisperTokenizer.from_pretrained(source)
+    except (OSError, ValueError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:300].rstrip(".")
+        raise UserError(
+            "`--source` must be a folder or a hub name of a Whisper, got "
+            f"{source}: {reason}."
+        ) from error
+    save_folder(model, tokenizer, Path(target))
+
+
+def load_tokenizer(path, target):
+    """The tokenizer of a `tokenizer.json`, which is copied to a folder."""
+    from transformers import WhisperTokenizer
+
+    shutil.copyfile(path, target / "tokenizer.json")
+    try:
+        vocabulary = read_json(target / "tokenizer.json")["model"]["vocab"]
+        tokenizer = WhisperTokenizer.from_pretrained(target)
+    except (UserError, KeyError, TypeError, ValueError, OSError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(
+            f"{path} must be the tokenizer of a Whisper: {reason}"
+        ) from error
+    tokenizer.add_special_tokens({"pad_token": END})
+    special = [END, START, "<|transcribe|>", "<|notimestamps|>"]
+    missing = [x for x in special if x not in tokenizer.get_vocab()]
+    if missing or not vocabulary:
+        raise UserError(
+            f"{path} must be the tokenizer of a Whisper, got none of "
+            f"{', '.join(missing)}."
+        )
+    return tokenizer
+
+
+def generation_config(tokenizer, end, start):
+    """What Hugging Face's `generate` must know of the model's tokens."""
+    from transformers import GenerationConfig
+    from transformers.models.whisper.tokenization_whisper import LANGUAGES
+
+    vocabulary = tokenizer.get_vocab()
+    languages = [f"<|{code}|>" for code in LANGUAGES]
+    return GenerationConfig(
+        bos_token_id=end,
+        eos_token_id=end,
+        pad_token_id=end,
+        decoder_start_token_id=start,
+        max_length=448,
+        begin_suppress_tokens=[BLANK, end],
+        is_multilingual=True,
+        lang_to_id={x: vocabulary[x] for x in languages if x in vocabulary},
+        task_to_id={
+            x: vocabulary[f"<|{x}|>"] for x in ("transcribe", "translate")
+        },
+        no_timestamps_token_id=vocabulary["<|notimestamps|>"],
+        max_initial_timestamp_index=MAX_INITIAL_TIMESTAMP,
+        return_timestamps=False,
+    )
+
+
+def save_folder(model, tokenizer, target):
+    """Writes all files but the summary."""
+    from transformers import WhisperFeatureExtractor
+
+    model.save_pretrained(target)
+    tokenizer.save_pretrained(target)
+    bins = model.config.num_mel_bins
+    WhisperFeatureExtractor(feature_size=bins).save_pretrained(target)
+    # Older readers look for these two.
+    pieces = read_json(target / "tokenizer.json")["model"]
+    text = json.dumps(pieces["vocab"], ensure_ascii=False)
+    write_text(target / "vocab.json", text)
+    merges = [
+        x if isinstance(x, str) else " ".join(x) for x in pieces["merges"]
+    ]
+    write_text(target / "merges.txt", "\n".join(["#version: 0.2", *merges, ""]))
+
+
+def write_summary(folder, source, model_sha256=None):
+    """Notes where the weights are from; its presence says: complete."""
+    from transformers import __version__
+
+    facts = {"source": source, "transformers": __version__}
+    if model_sha256:
+        facts["sha256"] = model_sha256
+    write_json(Path(folder) / SUMMARY, facts)
