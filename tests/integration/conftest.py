@@ -2,6 +2,8 @@
 
 import importlib.util
 import signal
+import sys
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -196,6 +198,32 @@ def toy():
         ready=ready,
         step=step,
     )
+
+
+@pytest.fixture(scope="session")
+def pieces_of():
+    """Loads the modules of a recipe; the path and modules are put back."""
+
+    @contextmanager
+    def pieces(recipe):
+        before, known = list(sys.path), set(sys.modules)
+        names = {path.stem for path in recipe.glob("*.py")}
+        sys.path.insert(0, str(recipe))
+
+        def load(name):
+            path = recipe / f"{name}.py"
+            title = f"{recipe.name}_{name}"
+            spec = importlib.util.spec_from_file_location(title, path)
+            module = importlib.util.module_from_spec(spec)
+            spec.loader.exec_module(module)
+            return module
+
+        yield load
+        sys.path[:] = before
+        for name in names - known:
+            sys.modules.pop(name, None)
+
+    return pieces
 
 
 @pytest.fixture(scope="session")

@@ -15,29 +15,28 @@ class ErrorRates:
         self.stats = {"cer": {}, "wer": {}}
         self.loss = {}
 
-    def append(self, batch, texts, loss):
+    def append(self, batch, texts, wanted, loss):
         """Adds a batch of one language.
 
         Arguments
         ---------
         batch : PaddedBatch
-            With id, wrd and lang.
-        texts : list of list of str
-            Decoded characters of every utterance.
+            With id and lang.
+        texts : list of str
+            What was decoded of every utterance.
+        wanted : list of str
+            What was said.
         loss : float
             Mean loss of the batch.
         """
         lang = batch.lang[0]
         for name in self.stats:
             self.stats[name].setdefault(lang, ErrorRateStats())
-        spoken = ["".join(t) for t in texts]
         self.stats["cer"][lang].append(
-            batch.id, [list(t) for t in spoken], [list(t) for t in batch.wrd]
+            batch.id, [list(t) for t in texts], [list(t) for t in wanted]
         )
         self.stats["wer"][lang].append(
-            batch.id,
-            [t.split() for t in spoken],
-            [t.split() for t in batch.wrd],
+            batch.id, [t.split() for t in texts], [t.split() for t in wanted]
         )
         total, count = self.loss.get(lang, (0.0, 0))
         size = len(batch.id)

@@ -147,8 +147,10 @@ def train_and_test(brain, hparams, datasets, sampler, loaders, flops_of):
     finally:
         seconds = stopwatch.add(time.monotonic() - started)
     brain.evaluate(loaders["test"])
-    # The checkpoint that was evaluated, which the last validation saved.
-    valid_cer = brain.checkpointer.find_checkpoint().meta["mean_cer"]
+    # The checkpoint that was evaluated, which the last validation saved. A
+    # run of 0 epochs evaluates what it was given.
+    saved = brain.checkpointer.find_checkpoint()
+    valid_cer = None if saved is None else saved.meta["mean_cer"]
     steps = brain.optimizer_step
     write_outcome(
         hparams, brain.errors, valid_cer, steps, flops_of(brain), seconds

@@ -1,8 +1,5 @@
 """The digits recipe, its modules, and a corpus that is easy to learn."""
 
-import importlib.util
-import sys
-
 import numpy as np
 import pytest
 import soundfile
@@ -19,22 +16,10 @@ def recipe(repo_root):
 
 
 @pytest.fixture(scope="module")
-def piece(recipe):
-    """Loads a module of the recipe; the path and modules are put back."""
-    before, known = list(sys.path), set(sys.modules)
-    sys.path.insert(0, str(recipe))
-
-    def load(name):
-        path = recipe / f"{name}.py"
-        spec = importlib.util.spec_from_file_location(f"digits_{name}", path)
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        return module
-
-    yield load
-    sys.path[:] = before
-    for name in {p.stem for p in recipe.glob("*.py")} - known:
-        sys.modules.pop(name, None)
+def piece(recipe, pieces_of):
+    """Loads a module of the recipe."""
+    with pieces_of(recipe) as load:
+        yield load
 
 
 @pytest.fixture(scope="session")

@@ -111,8 +111,8 @@ class ASR(PromptsBrain):
         )
         if stage != sb.Stage.TRAIN:
             decoded = sb.decoders.ctc_greedy_decode(log_probs, lens, blank)
-            texts = self.label_encoder.decode_ndim(decoded)
-            self.errors.append(batch, texts, float(loss))
+            texts = map("".join, self.label_encoder.decode_ndim(decoded))
+            self.errors.append(batch, list(texts), batch.wrd, float(loss))
         if wanted is not None:
             divergence = frame_divergence(log_probs, wanted, lens)
             loss = loss + self.hparams.distillation_weight * divergence

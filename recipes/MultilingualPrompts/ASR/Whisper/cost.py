@@ -34,10 +34,12 @@ def announce(brain, datasets, sampler, loaders):
         "valid" and "test".
     """
     epochs, steps = brain.hparams.number_of_epochs, brain.hparams.total_steps
-    start = newest_checkpoint(brain.hparams.save_folder)
-    done = steps_of(start) if start else 0
-    batch = typical_batch(datasets["train"], sampler)
-    train_s = timed(lambda: gradient(brain, batch))
+    own = brain.hparams.save_folder
+    done = steps_of(own) if newest_checkpoint(own) else 0
+    train_s = 0.0
+    if steps > done:
+        batch = typical_batch(datasets["train"], sampler)
+        train_s = timed(lambda: gradient(brain, batch))
     seconds = {
         split: evaluation_seconds(brain, datasets[split], loader)
         for split, loader in loaders.items()

@@ -22,7 +22,6 @@ same command once more continues an interrupted run.
 #     hparams.dense_checkpoint
 #   outcome.py: hparams.save_folder
 
-import logging
 import sys
 
 from leanbrain._host import import_speechbrain, user_errors
@@ -32,6 +31,7 @@ with user_errors():
     import_speechbrain()
 
 import speechbrain as sb  # noqa: E402
+import torch  # noqa: E402  after leanbrain, which says how threads wait
 from cost import announce, batch_macs  # noqa: E402
 from data import dataio_prepare, evaluation_loader, some_of  # noqa: E402
 from outcome import training_flops  # noqa: E402
@@ -42,56 +42,60 @@ from prompts_brain import (  # noqa: E402
 )
 from pruners import pruner_of  # noqa: E402
 from speech import read_tables, train_sampler  # noqa: E402
+from speechbrain.dataio.dataio import length_to_mask  # noqa: E402
 from texts import normalise  # noqa: E402
 
 from leanbrain.pruning.flops.batch_seconds import full_batches  # noqa: E402
 from leanbrain.recipes.loading import load_recipe  # noqa: E402
 
-logger = logging.getLogger(__name__)
+PADDING = -100  # of targets
 
 
 class ASR(PromptsBrain):
     """Whisper, batches of one language."""
 
     def compute_forward(self, batch, stage):
-        """Log-probabilities of the text [B, L, tokens]; what was decoded."""
+        """Logits of the texts' tokens [B, L, tokens]; what was decoded."""
         batch = batch.to(self.device)
         wavs, lens = batch.sig
         tokens, _ = batch.tokens
+        prefix = self.hparams.whisper.prefix(batch.lang[0])
         encoded, logits, _ = self.modules.whisper(wavs, tokens[:, :-1])
-        prefix = self.prefix_of(batch)
-        # The prefix is given, nothing is to be learned of it.
-        log_probs = logits[:, len(prefix) - 1 :].log_softmax(-1)
         decoded = None
         if stage != sb.Stage.TRAIN:
             search = self.hparams.search
             search.set_lang_tokens(prefix[1])
-            decoded, *_ = search(encoded.detach(), lens)
-        return log_probs, decoded
+            decoded, *_ = search(encoded, lens)
+        # The prefix is given, nothing is to be learned of it.
+        return logits[:, len(prefix) - 1 :], decoded
 
     def compute_objectives(self, predictions, batch, stage):
-        """Negative log-likelihood; collects error rates outside training."""
-        log_probs, decoded = predictions
+        """Mean cross-entropy of a token; error rates outside training."""
+        logits, decoded = predictions
         tokens, lens = batch.tokens
-        known = len(self.prefix_of(batch))
-        targets = tokens[:, known:].to(self.device)
-        lens = (lens * tokens.shape[1] - known) / targets.shape[1]
-        loss = sb.nnet.losses.nll_loss(log_probs, targets, lens.to(self.device))
+        targets = tokens.masked_fill(padding(tokens, lens), PADDING)
+        targets = targets[:, -logits.shape[1] :].to(self.device)
+        loss = torch.nn.functional.cross_entropy(
+            logits.flatten(0, 1), targets.flatten(), ignore_index=PADDING
+        )
         if stage != sb.Stage.TRAIN:
-            texts = [self.text_of(x, batch.lang[0]) for x in decoded]
-            self.errors.append(batch, texts, float(loss))
+            lang = batch.lang[0]
+            texts = self.hparams.whisper.tokenizer.batch_decode(
+                decoded, skip_special_tokens=True
+            )
+            fold = lang in self.hparams.folded
+            heard, said = (
+                [normalise(x, fold) for x in some]
+                for some in (texts, batch.wrd)
+            )
+            self.errors.append(batch, heard, said, float(loss))
         return loss
 
-    def prefix_of(self, batch):
-        """The tokens that all texts of a batch begin with."""
-        return self.hparams.whisper.prefix(batch.lang[0])
 
-    def text_of(self, tokens, lang):
-        """What was decoded, in the form of the manifests."""
-        text = self.hparams.whisper.tokenizer.decode(
-            tokens, skip_special_tokens=True
-        )
-        return normalise(text, fold=lang in self.hparams.folded)
+def padding(tokens, lens):
+    """Which tokens [B, L] are padding, by the relative lengths."""
+    counts = (lens * tokens.shape[1]).round()
+    return ~length_to_mask(counts, tokens.shape[1]).bool()
 
 
 def main(arguments):

@@ -17,6 +17,7 @@ from leanbrain.files import read_json, write_json, write_text
 SUMMARY = "source.json"  # the last that is written
 END, START = "<|endoftext|>", "<|startoftranscript|>"
 BLANK = 220  # the token of a space alone
+TIMESTAMPS = 1501  # tokens, from 0 to 30 s
 MAX_INITIAL_TIMESTAMP = 50  # a second, in the frames of timestamps
 
 logger = logging.getLogger(__name__)
@@ -66,7 +67,8 @@ def convert_folder(source, target):
     Arguments
     ---------
     source : path
-        Folder with `model.bin` and `tokenizer.json`.
+        Folder with `model.bin` and `tokenizer.json`; what `config.json` says
+        of tokens to suppress is taken over if it is there.
     target : path
         An empty folder.
     """
@@ -76,6 +78,10 @@ def convert_folder(source, target):
     path = source / "model.bin"
     sizes, state = whisper_state(Tensors(read_model_file(path), path))
     tokenizer = load_tokenizer(source / "tokenizer.json", target)
+    if len(tokenizer) + TIMESTAMPS == sizes["vocab_size"]:
+        # As older exports have it.
+        times = [f"<|{0.02 * i:.2f}|>" for i in range(TIMESTAMPS)]
+        tokenizer.add_tokens(times)
     if len(tokenizer) != sizes["vocab_size"]:
         raise UserError(
             f"{source / 'tokenizer.json'} must have the "
@@ -99,7 +105,9 @@ def convert_folder(source, target):
         raise UserError(
             f"The file {path} must hold a Whisper: {reason}"
         ) from error
-    model.generation_config = generation_config(tokenizer, end, start)
+    model.generation_config = generation_config(
+        tokenizer, end, start, token_facts(source / "config.json")
+    )
     save_folder(model, tokenizer, target)
 
 
@@ -154,7 +162,18 @@ def load_tokenizer(path, target):
     return tokenizer
 
 
-def generation_config(tokenizer, end, start):
+def token_facts(path):
+    """What CTranslate2's `config.json` says, in Hugging Face's words."""
+    found = read_json(path) if path.is_file() else {}
+    words = {
+        "suppress_ids": "suppress_tokens",
+        "suppress_ids_begin": "begin_suppress_tokens",
+        "alignment_heads": "alignment_heads",
+    }
+    return {words[x]: found[x] for x in words if x in found}
+
+
+def generation_config(tokenizer, end, start, facts):
     """What Hugging Face's `generate` must know of the model's tokens."""
     from transformers import GenerationConfig
     from transformers.models.whisper.tokenization_whisper import LANGUAGES
@@ -167,7 +186,6 @@ def generation_config(tokenizer, end, start):
         pad_token_id=end,
         decoder_start_token_id=start,
         max_length=448,
-        begin_suppress_tokens=[BLANK, end],
         is_multilingual=True,
         lang_to_id={x: vocabulary[x] for x in languages if x in vocabulary},
         task_to_id={
@@ -176,6 +194,7 @@ def generation_config(tokenizer, end, start):
         no_timestamps_token_id=vocabulary["<|notimestamps|>"],
         max_initial_timestamp_index=MAX_INITIAL_TIMESTAMP,
         return_timestamps=False,
+        **{"begin_suppress_tokens": [BLANK, end], **facts},
     )
 
 
@@ -184,6 +203,9 @@ def save_folder(model, tokenizer, target):
     from transformers import WhisperFeatureExtractor
 
     model.save_pretrained(target)
+    for path in target.glob("*.safetensors"):
+        # Written for the owner alone, unlike all others.
+        shutil.copymode(target / "config.json", path)
     tokenizer.save_pretrained(target)
     bins = model.config.num_mel_bins
     WhisperFeatureExtractor(feature_size=bins).save_pretrained(target)

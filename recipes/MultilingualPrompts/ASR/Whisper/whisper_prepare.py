@@ -13,7 +13,6 @@ name on its hub.
 """
 
 import argparse
-import logging
 import sys
 import tempfile
 from pathlib import Path
@@ -32,8 +31,6 @@ from leanbrain.checks import UserError
 from leanbrain.files import read_json
 
 OUTPUT = "results/whisper/base"
-
-logger = logging.getLogger(__name__)
 
 
 def prepare_whisper(output_folder=OUTPUT, source=None):
@@ -82,14 +79,15 @@ def prepare_whisper(output_folder=OUTPUT, source=None):
 
 
 def check_transformers():
-    """Says which package is missing."""
+    """Says which package is missing; has the others work without bars."""
     try:
-        import transformers  # noqa: F401  what is in it is imported late
+        from transformers.utils import logging as its_logging
     except ImportError as error:
         raise UserError(
             "Whisper must have the package transformers "
             f"(pip install 'leanbrain[whisper]'), got: {error}."
         ) from error
+    its_logging.disable_progress_bar()
 
 
 def main(arguments):
