@@ -56,6 +56,7 @@ class Place:
             "DIGITS": str(self._digits()),
             "PROMPTS": str(self._prompts()),
             "LIBRISPEECH": str(self._librispeech()),
+            "WHISPER": str(self._whisper()),
             "HERE": str(HERE),
         }
 
@@ -167,14 +168,25 @@ class Place:
     def _librispeech(self) -> Path:
         """A corpus in the layout of LibriSpeech."""
         folder = self.folder / "libri"
-        conftest = ROOT / "tests/integration/optbench/librispeech"
-        code = "import sys, pathlib, conftest; "
-        code += "conftest.write_corpus(pathlib.Path(sys.argv[1]))"
-        command = [sys.executable, "-c", code, str(folder)]
-        subprocess.run(command, cwd=conftest, check=True)
+        _write("optbench/librispeech", "write_corpus", folder)
         for name in ("SPEAKERS", "CHAPTERS"):
             (folder / "LibriSpeech" / f"{name}.TXT").write_text(name)
         return folder
+
+    def _whisper(self) -> Path:
+        """A tiny Whisper in CTranslate2's format."""
+        folder = self.folder / "whisper"
+        _write("prompts/whisper", "write_source", folder)
+        return folder
+
+
+def _write(tests: str, function: str, folder: Path) -> None:
+    """Has the fixtures of some tests write a folder."""
+    code = "import sys, pathlib, conftest; "
+    code += f"conftest.{function}(pathlib.Path(sys.argv[1]))"
+    command = [sys.executable, "-c", code, str(folder)]
+    conftest = ROOT / "tests" / "integration" / tests
+    subprocess.run(command, cwd=conftest, check=True)
 
 
 def _copy_tracked(folder: Path) -> None:

@@ -4,8 +4,8 @@ A command that stands in a page must stand here, word for word on one line, or
 `make test` fails. Its short form is the command itself with a few words
 replaced (a placeholder, a number of trials) and some added (`--debug`).
 
-Variables of the shell: $DIGITS, $PROMPTS, $LIBRISPEECH (tiny corpora), $OUT (an
-empty folder), $HERE (this one). See `places.py`.
+Variables of the shell: $DIGITS, $PROMPTS, $LIBRISPEECH (tiny corpora), $WHISPER
+(a tiny model), $OUT (an empty folder), $HERE (this one). See `places.py`.
 """
 
 from __future__ import annotations
@@ -82,6 +82,15 @@ PATHWAYS = (
     "python train.py hparams/pathways.yaml --dense_checkpoint "
     "results/MultilingualPrompts/dense/1234/save"
 )
+WHISPER = "recipes/MultilingualPrompts/ASR/Whisper"
+TINY_WHISPER = "--number_of_epochs=1 --max_batch_s=8 --valid_utterances=2 "
+TINY_WHISPER += "--batches_per_epoch="
+ON_PROMPTS = {"DATA": "$PROMPTS"}
+FIVE = "--data_folder DATA --languages '[de, en, es, ru, uk]'"
+FINE_TUNED = "results/MultilingualPrompts/whisper/dense/1234/save"
+# Fetched from the network in the page.
+WEIGHTS = "python whisper_prepare.py"
+WHISPER_DENSE = f"python train.py hparams/dense.yaml {FIVE}"
 COMPARE = "--debug --methods {} --sparsities 0.8"
 
 DIGITS = "recipes/SpokenDigits/classification"
@@ -238,6 +247,50 @@ SHORT: dict[str, Short] = {
         folder=DEMO,
         after=(PATHWAYS,),
         leaves="results/MultilingualPrompts/pathways/1234/pathways/ru",
+    ),
+    # Whisper
+    'pip install ".[whisper]"': Short(
+        NO_ISOLATION, replace=INSTALL, leaves="$OUT/site/leanbrain"
+    ),
+    WEIGHTS: Short(
+        "--source $WHISPER", folder=WHISPER, leaves="results/whisper/base"
+    ),
+    "python whisper_prepare.py --source openai/whisper-base --output_folder "
+    "results/whisper/hub": Short(
+        replace={"openai/whisper-base": "results/whisper/base"},
+        folder=WHISPER,
+        after=(WEIGHTS,),
+        leaves="results/whisper/hub/model.safetensors",
+    ),
+    WHISPER_DENSE: Short(
+        f"{TINY_WHISPER}4",
+        replace=ON_PROMPTS,
+        folder=WHISPER,
+        after=(WEIGHTS,),
+        leaves="results/MultilingualPrompts/whisper/dense/1234/result.json",
+    ),
+    f"python train.py hparams/pathways.yaml {FIVE} --dense_checkpoint "
+    f"{FINE_TUNED}": Short(
+        f"{TINY_WHISPER}8",
+        replace=ON_PROMPTS,
+        folder=WHISPER,
+        after=(WHISPER_DENSE,),
+        leaves="results/MultilingualPrompts/whisper/pathways/1234/masks.pt",
+    ),
+    "python train.py hparams/pruned.yaml --method lap --pruning "
+    f"'{{sparsity: 0.7}}' {FIVE} --dense_checkpoint {FINE_TUNED}": Short(
+        f"{TINY_WHISPER}4",
+        replace=ON_PROMPTS,
+        folder=WHISPER,
+        after=(WHISPER_DENSE,),
+        leaves="results/MultilingualPrompts/whisper/lap/1234/masks.pt",
+    ),
+    f"{WHISPER_DENSE} --number_of_epochs 0 --window_s 30 --output_folder "
+    "results/zero_shot": Short(
+        replace=ON_PROMPTS,
+        folder=WHISPER,
+        after=(WEIGHTS,),
+        leaves="results/zero_shot/result.json",
     ),
     # Spoken digits
     FBANK: Short(

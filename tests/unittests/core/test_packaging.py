@@ -92,7 +92,9 @@ def test_metadata_says_what_it_is(wheel, repo_root):
     ):
         assert f"\n{line}" in head, line
     extras = re.findall(r"^Provides-Extra: (\w+)", head, re.M)
-    assert set(extras) == {"bench", "cluster", "demo", "dev", "optimizers"}
+    assert set(extras) == {
+        *("bench", "cluster", "demo", "dev", "optimizers", "whisper")
+    }
 
 
 def test_no_symbolic_link_but_that_of_the_yaml_files(repo_root):

@@ -2,6 +2,8 @@
 
 import csv
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,12 @@ from leanbrain.hyperyaml import load_yaml
 ROOT = Path(__file__).resolve().parents[3]
 PIECES = sorted((ROOT / "hparams").rglob("*.yaml"))
 ENTRIES = sorted((ROOT / "recipes").rglob("hparams/*.yaml"))
+WHISPER = [path for path in ENTRIES if "Whisper" in path.parts]
+OTHERS = [path for path in ENTRIES if path not in WHISPER]
+TINY_WHISPER = (
+    ROOT / "tests/recipes/setup"
+    "/recipes_MultilingualPrompts_ASR_Whisper_train/hparams_dense"
+)
 # What reads the keys that every workload of the optimizer benchmark has.
 OPTBENCH = ROOT / "plugins" / "leanbrain" / "optbench"
 # What several recipes start their pruned runs with.
@@ -36,17 +44,32 @@ def index():
     return rows
 
 
-def load(path):
+def load(path, **values):
     text = path.read_text(encoding="utf-8")
     wanted = re.findall(r"^(\w+): !PLACEHOLDER", text, re.M)
     with open(path, encoding="utf-8") as stream:
-        values = {k: FILL[k] for k in wanted}
+        values.update((k, FILL[k]) for k in wanted)
         if "pathways" in wanted and "the one language" in path.read_text():
             values["pathways"] = FILL["pathways"][:1]
         return load_yaml(stream, values)
 
 
-@pytest.mark.parametrize("path", [*PIECES, *ENTRIES], ids=lambda p: p.name)
+@pytest.fixture(scope="session")
+def tiny_whisper(tmp_path_factory):
+    """What entry files of Whisper start from."""
+    folder = tmp_path_factory.mktemp("whisper")
+    subprocess.run([sys.executable, TINY_WHISPER], cwd=folder, check=True)
+    return folder / "results" / "recipe_tests" / "whisper" / "tiny"
+
+
+@pytest.mark.parametrize("path", WHISPER, ids=lambda p: p.name)
+def test_those_of_whisper_load(path, monkeypatch, tmp_path, tiny_whisper):
+    monkeypatch.syspath_prepend(path.parent.parent)
+    monkeypatch.chdir(tmp_path)
+    assert load(path, whisper_source=str(tiny_whisper))
+
+
+@pytest.mark.parametrize("path", [*PIECES, *OTHERS], ids=lambda p: p.name)
 def test_it_loads(path, monkeypatch, tmp_path):
     # As a script of the recipe finds its own modules; caches go elsewhere.
     monkeypatch.syspath_prepend(path.parent.parent)
@@ -87,7 +110,12 @@ def test_every_key_is_used(path):
         assert used, f"{path.name}: {key} has no effect"
 
 
-RUN_OPTIONS = {"skip_nonfinite_grads"}
+RUN_OPTIONS = {
+    "eval_precision",
+    "max_grad_norm",
+    "precision",
+    "skip_nonfinite_grads",
+}
 
 
 def test_entry_files_are_short():
@@ -102,14 +130,20 @@ def settings_of(path):
     return [x for x in text.splitlines() if x and not x.startswith("#")]
 
 
-def test_all_methods_train_with_the_same_numbers():
+@pytest.mark.parametrize(
+    ("recipe", "own"),
+    [
+        ("CTC", ("method:", "pruning:", "distillation_weight: 0.0")),
+        ("Whisper", ("method:", "pruning: {sparsity: 0.5}")),
+    ],
+)
+def test_all_methods_train_with_the_same_numbers(recipe, own):
     """pruned.yaml and pathways.yaml differ in the pruning piece alone."""
-    folder = ROOT / "recipes/MultilingualPrompts/ASR/CTC/hparams"
+    folder = ROOT / "recipes/MultilingualPrompts/ASR" / recipe / "hparams"
     a = settings_of(folder / "pathways.yaml")
     b = settings_of(folder / "pruned.yaml")
     start = next(i for i, x in enumerate(a) if x.startswith("pruning:"))
-    del a[start : start + 4]
-    own = ("method:", "pruning:", "distillation_weight: 0.0")
+    del a[start : a.index("pruner: !ref <pruning[pruner]>") + 1]
     assert len([x for x in b if x.startswith(own)]) == len(own)
     assert [x for x in b if not x.startswith(own)] == a
 

@@ -170,6 +170,15 @@ class Tiny:
         return folder
 
 
+def write_source(folder):
+    """Writes the tiny Whisper as CTranslate2 has it, with its tokenizer."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    Tiny.write(folder)
+    text = json.dumps(tokenizer_json())
+    (folder / "tokenizer.json").write_text(text)
+    return folder
+
+
 @pytest.fixture(scope="session")
 def tiny():
     return Tiny
@@ -178,10 +187,7 @@ def tiny():
 @pytest.fixture(scope="session")
 def source(tmp_path_factory):
     """The tiny Whisper as CTranslate2 has it."""
-    folder = Tiny.write(tmp_path_factory.mktemp("tiny") / "source")
-    text = json.dumps(tokenizer_json())
-    (folder / "tokenizer.json").write_text(text)
-    return folder
+    return write_source(tmp_path_factory.mktemp("tiny") / "source")
 
 
 @pytest.fixture(scope="session")
