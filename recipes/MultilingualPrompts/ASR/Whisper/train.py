@@ -16,7 +16,7 @@ same command once more continues an interrupted run.
 #   speech.py: hparams.data_folder hparams.synthesis_folder hparams.languages
 #     hparams.subset hparams.temperature hparams.batches_per_epoch
 #   prompts_brain.py: hparams.checkpointer hparams.epoch_counter
-#     hparams.lr_annealing hparams.monitor hparams.opt_class
+#     hparams.lr_annealing hparams.modules hparams.monitor hparams.opt_class
 #     hparams.random_state hparams.total_steps hparams.train_logger
 #   pruners.py: hparams.method hparams.pruning hparams.model
 #     hparams.dense_checkpoint
