@@ -53,6 +53,8 @@ def check_tables(whisper, tables):
     longest = whisper.window_s or LONGEST_S
     most = whisper.model.config.max_target_positions
     for split, table in tables.items():
+        for lang in {row["lang"] for row in table.values()}:
+            whisper.prefix(lang)
         long = [x for x in table.values() if x["duration"] > longest]
         if long:
             raise UserError(
@@ -62,6 +64,9 @@ def check_tables(whisper, tables):
                 f"{split}.csv and {len(long) - 1} more."
             )
         for row in table.values():
+            # No text has more tokens than bytes: most need not be split.
+            if len(row["wrd"].encode()) < most // 2:
+                continue
             tokens = len(tokens_of(whisper, row["wrd"], row["lang"]))
             if tokens > most:
                 raise UserError(

@@ -4,12 +4,14 @@ import math
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from speechbrain.integrations.huggingface.whisper import (
     N_SAMPLES,
     SAMPLE_RATE,
     Whisper,
 )
 from torch.nn.functional import gelu
+from transformers import AutoConfig
 
 from leanbrain.checks import (
     UserError,
@@ -45,8 +47,11 @@ class ShortWhisper(Whisper):
     def __init__(
         self, source, save_path, silence_s=0.5, grid_s=0.5, window_s=None
     ):
-        check_source(source)
-        super().__init__(source, save_path, language="en")
+        check_source(source, save_path)
+        try:
+            super().__init__(source, save_path, language="en")
+        except (OSError, RuntimeError, SafetensorError) as error:
+            raise no_whisper(source, error) from error
         if not self.is_multilingual:
             raise UserError(
                 "`whisper_source` must be a multilingual Whisper, got "
@@ -57,7 +62,16 @@ class ShortWhisper(Whisper):
         if window_s is not None:
             check_fraction("window_s", window_s, high=LONGEST_S, low_open=True)
         self.silence_s, self.grid_s, self.window_s = silence_s, grid_s, window_s
-        self.model.config.apply_spec_augment = False
+
+    def _from_pretrained(self, source, *args, **kwargs):
+        """As in SpeechBrain; weights that are missing stay no random ones."""
+        super()._from_pretrained(
+            source, *args, output_loading_info=True, **kwargs
+        )
+        self.model, info = self.model
+        if info["missing_keys"]:
+            missing = min(info["missing_keys"])
+            raise no_whisper(source, f"weights without {missing}")
 
     def window_of(self, seconds):
         """Seconds that the encoder sees of speech this long."""
@@ -129,8 +143,8 @@ class ShortWhisper(Whisper):
         return encoder.layer_norm(hidden)
 
 
-def check_source(source):
-    """Says how to make a folder that is not there."""
+def check_source(source, save_path):
+    """Refuses what is not there, and models of other kinds."""
     looks_like_folder = Path(source).is_absolute() or source.count("/") != 1
     if not Path(source).is_dir() and looks_like_folder:
         raise UserError(
@@ -138,3 +152,17 @@ def check_source(source):
             "whisper_prepare.py` makes, or a name on the hub, got no folder "
             f"{source}."
         )
+    try:
+        config = AutoConfig.from_pretrained(source, cache_dir=save_path)
+    except (OSError, ValueError) as error:
+        raise no_whisper(source, error) from error
+    if config.model_type != "whisper":
+        raise no_whisper(source, f"a model of type {config.model_type!r}")
+
+
+def no_whisper(source, reason):
+    """The error of a source that cannot be loaded."""
+    reason = " ".join(str(reason).split())[:300].rstrip(".")
+    return UserError(
+        f"`whisper_source` must hold a whole Whisper, got {source}: {reason}."
+    )

@@ -121,21 +121,27 @@ def copy_model(source, target):
     target : path
         An empty folder.
     """
+    from safetensors import SafetensorError
     from transformers import WhisperForConditionalGeneration, WhisperTokenizer
 
     try:
         # Safetensors alone: other files may run code when they are read.
-        model = WhisperForConditionalGeneration.from_pretrained(
-            source, use_safetensors=True
-        ).float()
+        model, info = WhisperForConditionalGeneration.from_pretrained(
+            source, use_safetensors=True, output_loading_info=True
+        )
         tokenizer = WhisperTokenizer.from_pretrained(source)
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         reason = " ".join(str(error).split())[:300].rstrip(".")
         raise UserError(
             "`--source` must be a folder or a hub name of a Whisper, got "
             f"{source}: {reason}."
         ) from error
-    save_folder(model, tokenizer, Path(target))
+    if info["missing_keys"]:
+        raise UserError(
+            "`--source` must be a folder or a hub name of a Whisper, got "
+            f"{source} without the weights {min(info['missing_keys'])}."
+        )
+    save_folder(model.float(), tokenizer, Path(target))
 
 
 def load_tokenizer(path, target):

@@ -1,13 +1,16 @@
 """Whisper on short windows: as Hugging Face has it, and each for itself."""
 
 import copy
+import shutil
 
 import pytest
+import safetensors.torch
 import torch
 
 from leanbrain.checks import UserError
 
 RATE = 16000
+OTHER = safetensors.torch.save({"x": torch.zeros(3)}, {"format": "pt"})
 
 
 def noise(*shape, seed=0):
@@ -102,3 +105,31 @@ def test_a_source_that_is_not_there_names_the_command(piece, tmp_path):
         module.ShortWhisper(str(tmp_path / "none"), str(tmp_path))
     with pytest.raises(UserError, match="python whisper_prepare.py"):
         module.ShortWhisper("results/whisper/base", str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("model.safetensors", b"cut off", "whole Whisper"),
+        ("model.safetensors", None, "whole Whisper"),
+        ("model.safetensors", OTHER, "weights without"),
+        ("config.json", b"{", "whole Whisper"),
+        ("config.json", b'{"model_type": "whisper"}', "whole Whisper"),
+        ("config.json", b'{"model_type": "hubert"}', "type 'hubert'"),
+    ],
+    ids=["cut", "missing", "foreign", "config", "sizes", "other"],
+)
+def test_folders_that_are_no_whole_whisper(
+    piece, folder, tmp_path, name, content, words
+):
+    changed = tmp_path / "changed"
+    shutil.copytree(folder, changed)
+    (changed / name).unlink()
+    if content is not None:
+        (changed / name).write_bytes(content)
+    with pytest.raises(UserError, match=words) as caught:
+        piece("lobe").ShortWhisper(str(changed), str(tmp_path))
+    assert str(changed) in str(caught.value)
+    with pytest.raises(UserError, match="`--source` must be a folder"):
+        piece("whisper_prepare").prepare_whisper(tmp_path / "out", changed)
+    assert not (tmp_path / "out").exists()
