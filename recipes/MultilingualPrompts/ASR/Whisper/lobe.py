@@ -83,7 +83,7 @@ class ShortWhisper(Whisper):
         if self.window_s:
             return self.window_s
         # Durations are rounded, and a window must not depend on that.
-        steps = math.ceil((seconds + self.silence_s) / self.grid_s - 1e-3)
+        steps = math.ceil((seconds + self.silence_s) / self.grid_s - 5e-3)
         return min(LONGEST_S, max(1, steps) * self.grid_s)
 
     def prefix(self, language):
@@ -110,7 +110,7 @@ class ShortWhisper(Whisper):
     def _get_mel(self, wav):
         """Log-mel features [B, bins, frames] of samples [B, T]."""
         window = self.window_of(wav.shape[-1] / SAMPLE_RATE)
-        # Two samples of a mel frame's step, because the encoder halves.
+        # An even number of frames: the encoder halves it.
         step = 2 * self._hop_length
         samples = math.ceil(window * SAMPLE_RATE / step) * step
         with torch.autocast(wav.device.type, enabled=False):
