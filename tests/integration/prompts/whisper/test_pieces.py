@@ -1,6 +1,10 @@
 """Texts, batches and precision of the recipe."""
 
+from types import SimpleNamespace
+
 import pytest
+import speechbrain as sb
+import torch
 
 from leanbrain.checks import UserError
 
@@ -49,6 +53,22 @@ def test_what_whisper_cannot_hear_or_write_is_refused(piece, lobe, bad, words):
     with pytest.raises(UserError, match=words):
         data.check_tables(lobe(), tables)
     data.check_tables(lobe(), {"train": {"a": row(duration=30.0)}})
+
+
+def test_the_loss_is_that_of_texts_and_their_ends(piece):
+    """The mean over tokens: neither the prefix nor the padding counts."""
+    texts = [[1, 2, 9], [3, 9, 0]]  # 9 is the end, 0 padding
+    tokens = torch.tensor([[5, 6, 7, 8, *text] for text in texts])
+    lens = torch.tensor([1.0, 6 / 7])
+    batch = SimpleNamespace(tokens=(tokens, lens))
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(2, 3, 10, generator=generator)
+    found = piece("train").ASR.compute_objectives(
+        SimpleNamespace(device="cpu"), (logits, None), batch, sb.Stage.TRAIN
+    )
+    places = [(0, 0, 1), (0, 1, 2), (0, 2, 9), (1, 0, 3), (1, 1, 9)]
+    by_hand = -sum(logits[b, t].log_softmax(-1)[x] for b, t, x in places) / 5
+    assert float(found) == pytest.approx(float(by_hand), rel=1e-6)
 
 
 def test_some_of_each_language(piece):
