@@ -55,6 +55,43 @@ def test_what_whisper_cannot_hear_or_write_is_refused(piece, lobe, bad, words):
     data.check_tables(lobe(), {"train": {"a": row(duration=30.0)}})
 
 
+def test_the_batch_says_the_language(piece, lobe, monkeypatch):
+    """To the decoder that is trained, and to the one that searches."""
+    from speechbrain.decoders.seq2seq import S2SWhisperGreedySearcher
+
+    whisper, given = lobe(), []
+    forward = whisper.forward_decoder
+
+    def spy(states, tokens, **options):
+        given.append(tokens[:, :4].tolist())
+        return forward(states, tokens, **options)
+
+    monkeypatch.setattr(whisper, "forward_decoder", spy)
+    search = S2SWhisperGreedySearcher(
+        whisper, min_decode_ratio=0.0, max_decode_ratio=0.02
+    )
+    brain = SimpleNamespace(
+        device="cpu",
+        modules=SimpleNamespace(whisper=whisper),
+        hparams=SimpleNamespace(whisper=whisper, search=search),
+    )
+    for lang in ("uk", "de"):
+        prefix = whisper.prefix(lang)
+        tokens = torch.tensor([[*prefix, 70, 71, whisper.eos]] * 2)
+        batch = SimpleNamespace(
+            sig=(torch.zeros(2, 8000), torch.ones(2)),
+            tokens=(tokens, torch.ones(2)),
+            lang=[lang] * 2,
+        )
+        batch.to = lambda device, batch=batch: batch
+        given.clear()
+        logits, decoded = piece("train").ASR.compute_forward(
+            brain, batch, sb.Stage.VALID
+        )
+        assert logits.shape == (2, 3, 51865) and len(decoded) == 2
+        assert given[:2] == [[prefix] * 2] * 2
+
+
 def test_the_loss_is_that_of_texts_and_their_ends(piece):
     """The mean over tokens: neither the prefix nor the padding counts."""
     texts = [[1, 2, 9], [3, 9, 0]]  # 9 is the end, 0 padding
