@@ -10,6 +10,7 @@ from leanbrain.pruning.scores.first import first_score
 from leanbrain.pruning.scores.learned import LearnedScore
 from leanbrain.pruning.scores.lookahead import LookAhead
 from leanbrain.pruning.scores.noise import PartlyRandom, RandomScore
+from leanbrain.pruning.scores.pathway_magnitude import PathwayMagnitude
 from leanbrain.pruning.scores.rates import wandering_rate
 from leanbrain.pruning.scores.tracking import TrackedScore
 
@@ -18,6 +19,7 @@ __all__ = [
     "LookAhead",
     "Magnitude",
     "PartlyRandom",
+    "PathwayMagnitude",
     "RandomScore",
     "TrackedScore",
     "first_score",

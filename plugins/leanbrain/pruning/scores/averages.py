@@ -134,20 +134,25 @@ class RunningAverage:
             work = self.code.decode(stored, scratch[: part.numel()])
             self.code.encode(work.mul_(past).add_(part, alpha=new), stored)
 
-    def value(self) -> Tensor:
+    def value(self, out: Tensor | None = None) -> Tensor:
         """Returns the average.
+
+        Arguments
+        ---------
+        out : Tensor, optional
+            Where to write, float32, in the shape of what was observed.
 
         Returns
         -------
         Tensor
-            float32, a new tensor.
+            float32, `out` or a new tensor.
         """
-        if self.code.dtype == torch.float32:
-            return self.values.clone()
-        result = torch.empty_like(self.values, dtype=torch.float32)
-        return self.code.decode(self.values, result).mul_(
-            self.bound / self.code.full
-        )
+        if out is None:
+            out = torch.empty_like(self.values, dtype=torch.float32)
+        self.code.decode(self.values, out)
+        if self.code.dtype != torch.float32:
+            out.mul_(self.bound / self.code.full)
+        return out
 
     def state_dict(self) -> dict[str, Any]:
         """Returns the state as plain containers and tensors.

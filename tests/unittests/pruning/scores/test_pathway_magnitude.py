@@ -1,0 +1,260 @@
+"""PathwayMagnitude: against a slow oracle, its pace, and what it remembers."""
+
+import copy
+
+import pytest
+import torch
+
+from leanbrain.checks import UserError
+from leanbrain.pruning.scores import averages
+from leanbrain.pruning.scores.pathway_magnitude import PathwayMagnitude
+
+WEIGHT = torch.tensor([[-3.0, 1.0], [2.0, 0.5]])
+GRADIENT = torch.tensor([[1.0, -2.0], [0.5, 4.0]])
+
+
+def generator(seed):
+    return torch.Generator().manual_seed(seed)
+
+
+class Oracle:
+    """The formulas in float64, with everything kept."""
+
+    def __init__(self, pace, sensitivity, decay):
+        self.pace, self.power, self.decay = pace, sensitivity, decay
+        self.drift, self.total, self.share, self.before = 0.0, 0.0, 0.0, None
+
+    def observe(self, weight, gradient):
+        weight, gradient = weight.double(), gradient.double()
+        self.total = self.decay * self.total + (1 - self.decay) * gradient**2
+        self.share = self.decay * self.share + (1 - self.decay)
+        moved = 0.0
+        if self.before is not None:
+            moves = (weight - self.before).abs()
+            moved = moves[moves > 0].mean() if moves.any() else 0.0
+        self.before = weight.clone()
+        direction = gradient / (self.total / self.share).sqrt()
+        self.drift = self.drift - self.pace * moved * direction * weight.sign()
+
+    def value(self, weight):
+        ahead = (weight.double().abs() + self.drift).clamp(min=0)
+        return ahead * (self.total / self.share).sqrt() ** self.power
+
+
+@pytest.mark.parametrize("sensitivity", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize(
+    "dtype, tolerance", [("float32", 1e-4), ("float16", 0.02)]
+)
+def test_scores_are_those_of_the_formula(sensitivity, dtype, tolerance):
+    draw = generator(0)
+    weight = torch.randn(20, 15, generator=draw)
+    score = PathwayMagnitude(2.0, sensitivity, decay=0.9, dtype=dtype)
+    oracle = Oracle(2.0, sensitivity, decay=0.9)
+    for _ in range(12):
+        gradient = torch.randn(20, 15, generator=draw) + 0.5
+        score.observe("en", "w", weight, gradient)
+        oracle.observe(weight, gradient)
+        weight = weight - 0.01 * gradient.sign()
+    expected = oracle.value(weight).float()
+    torch.testing.assert_close(
+        score.value("en", "w", weight), expected, rtol=tolerance, atol=tolerance
+    )
+
+
+def test_it_begins_as_the_magnitude():
+    score = PathwayMagnitude()
+    assert score.knows("en", "w") and score.seen("en") == 0
+    assert torch.equal(score.value("en", "w", WEIGHT), WEIGHT.abs())
+
+
+@pytest.mark.parametrize("step", [1e-2, 1e-3, 1e-5])
+def test_scores_move_as_far_as_the_weights_do(step):
+    """Where gradients agree: as far as the weight that they train."""
+    start = torch.randn(500, generator=generator(1)).sign()
+    weight = start.clone()
+    score = PathwayMagnitude(sensitivity=0.0, dtype="float32")
+    for _ in range(20):
+        score.observe("en", "w", weight, start)
+        weight = weight - step * start
+    drift = score.value("en", "w", start) - start.abs()
+    torch.testing.assert_close(
+        drift, torch.full((500,), -19 * step), rtol=0.02, atol=1e-6
+    )
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
+def test_the_unit_of_the_loss_changes_no_order(scale):
+    values = []
+    for unit in (1.0, scale):
+        draw, score = generator(2), PathwayMagnitude()
+        weight = torch.randn(300, generator=draw)
+        for _ in range(5):
+            gradient = torch.randn(300, generator=draw)
+            score.observe("en", "w", weight, unit * gradient)
+            weight = weight + 0.01
+        values.append(score.value("en", "w", weight))
+    best = [set(x.topk(150).indices.tolist()) for x in values]
+    assert len(best[0] & best[1]) >= 147
+
+
+def test_masked_weights_do_not_slow_the_pace():
+    weight = torch.ones(400)
+    score = PathwayMagnitude(sensitivity=0.0, dtype="float32")
+    score.observe("en", "w", weight, weight)
+    weight = weight.clone()
+    weight[::4] -= 0.1  # the others stand still
+    score.observe("en", "w", weight, torch.ones(400))
+    drift = score.value("en", "w", weight) - weight.abs()
+    torch.testing.assert_close(drift, torch.full((400,), -0.1))
+
+
+def test_a_weight_that_matters_outranks_a_larger_one():
+    weight, gradient = torch.tensor([1.0, 2.0]), torch.tensor([9.0, 1.0])
+    score = PathwayMagnitude(sensitivity=0.5)
+    score.observe("en", "w", weight, gradient)
+    assert int(score.value("en", "w", weight).argmax()) == 0
+    assert int(score.value("fr", "w", weight).argmax()) == 1
+
+
+def test_resting_weights_leave_scores_alone():
+    score = PathwayMagnitude(sensitivity=0.0)
+    for _ in range(3):
+        score.observe("en", "w", WEIGHT, GRADIENT)
+    assert torch.equal(score.value("en", "w", WEIGHT), WEIGHT.abs())
+
+
+@pytest.mark.parametrize("bad", [float("inf"), float("nan"), 1e30])
+def test_a_gradient_that_is_not_finite_leaves_no_trace(bad):
+    score = PathwayMagnitude()
+    score.observe("en", "w", WEIGHT, GRADIENT)
+    before = copy.deepcopy(score.state_dict())
+    broken = GRADIENT.clone()
+    broken[1, 0] = bad
+    assert score.observe("en", "w", WEIGHT - 1, broken) is False
+    after = score.state_dict()
+    assert str(after) == str(before)
+    assert score.seen("en") == 1
+
+
+@pytest.mark.parametrize("scale", [0.0, 1e-45, 1e-25])
+def test_no_gradient_to_speak_of_moves_nothing_far(scale):
+    score = PathwayMagnitude(sensitivity=0.0, dtype="float32")
+    for shift in (0.0, 0.1):
+        assert score.observe("en", "w", WEIGHT + shift, GRADIENT * scale)
+    value = score.value("en", "w", WEIGHT)
+    assert value.isfinite().all()
+    assert float((value - WEIGHT.abs()).abs().max()) <= 0.11
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_gradients_are_widened_before_they_are_squared(dtype):
+    weight = torch.tensor([1.0, 1.0], dtype=dtype)
+    score = PathwayMagnitude(sensitivity=1.0, dtype="float32")
+    score.observe("en", "w", weight, torch.tensor([1e-4, 2e-4]).to(dtype))
+    value = score.value("en", "w", weight)
+    assert float(value[1] / value[0]) == pytest.approx(2.0, rel=0.01)
+
+
+def test_saved_and_resumed_is_not_interrupted():
+    score = PathwayMagnitude()
+    score.observe("en", "w", WEIGHT, GRADIENT)
+    state = copy.deepcopy(score.state_dict())
+    resumed = PathwayMagnitude()
+    resumed.load_state_dict(state)
+    for one in (score, resumed):
+        one.observe("en", "w", WEIGHT + 0.1, GRADIENT)
+    assert str(resumed.state_dict()) == str(score.state_dict())
+    assert resumed.seen("en") == 2
+    assert state["seen"]["en"]["w"] == 1  # copied, not taken
+
+
+def test_a_reset_of_a_pathway_only_counts_anew():
+    score = PathwayMagnitude()
+    for shift in (0.0, 0.1):
+        score.observe("en", "w", WEIGHT + shift, GRADIENT)
+    before = score.value("en", "w", WEIGHT)
+    score.reset("en")
+    assert score.seen("en") == 0
+    assert torch.equal(score.value("en", "w", WEIGHT), before)
+    score.reset()
+    assert torch.equal(score.value("en", "w", WEIGHT), WEIGHT.abs())
+    assert not any(
+        held for key, held in score.state_dict().items() if key != "version"
+    )
+
+
+@pytest.mark.parametrize("dtype, each", [("float32", 8), ("float16", 4)])
+def test_it_holds_what_it_says(dtype, each):
+    score = PathwayMagnitude(dtype=dtype)
+    weight = torch.ones(3000)
+    for pathway in ("en", "fr"):
+        score.observe(pathway, "w", weight, weight)
+    held = [
+        tensor
+        for pathway in ("en", "fr")
+        for tensor in (
+            score.state_dict()["drifts"][pathway]["w"],
+            score.state_dict()["squares"][pathway]["w"]["values"],
+        )
+    ]
+    assert sum(x.nbytes for x in held) == 2 * each * 3000
+    total = sum(x.nbytes for x in held) + 2 * 4 * 3000
+    told = score.holds([3000], 2, at_once=2)
+    assert total <= told <= total + 4 * 2048
+
+
+class SecondRank:
+    """Stands for `torch.distributed`, with a state on another rank."""
+
+    def __init__(self, values, seen):
+        self.values, self.seen = values, seen
+
+    def is_available(self):
+        return True
+
+    is_initialized = is_available
+
+    def get_world_size(self):
+        return 2
+
+    def get_backend(self):
+        return "gloo"
+
+    def all_gather_object(self, ranks, facts):
+        ranks[:] = facts, {"w": (tuple(self.values.shape), self.seen, 0.0)}
+
+    def all_reduce(self, total):
+        total += self.values
+
+
+@pytest.mark.parametrize("observes", [True, False])
+def test_ranks_average_what_they_observed(monkeypatch, observes):
+    score = PathwayMagnitude(sensitivity=0.0, dtype="float32")
+    for shift in (0.0, 0.5) if observes else ():
+        score.observe("en", "w", WEIGHT + shift, GRADIENT)
+    mine = score.value("en", "w", WEIGHT) - WEIGHT.abs()
+    other = torch.full((2, 2), 0.25)
+    monkeypatch.setattr(averages, "dist", SecondRank(other, seen=3))
+    score.reduce("en")
+    expected = (mine + other) / 2 if observes else other
+    torch.testing.assert_close(
+        score.value("en", "w", WEIGHT), WEIGHT.abs() + expected
+    )
+    assert score.seen("en") == 3
+
+
+def test_settings_and_shapes_are_checked():
+    with pytest.raises(UserError, match="`pace` must be a finite number > 0"):
+        PathwayMagnitude(pace=0)
+    with pytest.raises(UserError, match=r"`sensitivity` must be in \[0, 1\]"):
+        PathwayMagnitude(sensitivity=2)
+    with pytest.raises(UserError, match="`dtype` must be float32 or float16"):
+        PathwayMagnitude(dtype="int8")
+    score = PathwayMagnitude()
+    with pytest.raises(UserError, match=r"`gradient` .* \(2, 2\); got \(4,\)"):
+        score.observe("en", "w", WEIGHT, GRADIENT.view(-1))
+    score.observe("en", "w", WEIGHT, GRADIENT)
+    with pytest.raises(UserError, match=r"`weight` of 'w' .* got \(4,\)"):
+        score.value("en", "w", WEIGHT.view(-1))
+    with pytest.raises(UserError, match="PathwayMagnitude must have .* none"):
+        score.load_state_dict({})
