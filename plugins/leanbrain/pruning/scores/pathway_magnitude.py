@@ -1,4 +1,4 @@
-"""PathwayMagnitude: how large weights would be if their pathway trained alone."""
+"""PathwayMagnitude: how large weights are where their pathway trains alone."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from torch import Tensor
 from leanbrain.checks import UserError, check_fraction, check_positive
 from leanbrain.pruning.scores.averages import RunningAverage, reduce_over_ranks
 from leanbrain.pruning.scores.codes import code_of
+from leanbrain.pruning.scores.movement import Movement
 from leanbrain.pruning.scores.observing import (
     check_gradient,
     fitting,
@@ -25,7 +26,6 @@ _VERSION = 1
 _PLAIN = code_of(torch.float32)
 # Roots of squares that are no float32 any more: quotients stay at most 1.
 _SMALLEST = torch.finfo(torch.float32).tiny ** 0.5
-_SAMPLE = 1024
 
 
 class PathwayMagnitude:
@@ -106,8 +106,7 @@ class PathwayMagnitude:
         self._squares: dict[str, dict[str, RunningAverage]] = {}
         # Observations of each pathway since its last update.
         self._seen: dict[str, dict[str, int]] = {}
-        # parameter -> some of its entries at the last look
-        self._samples: dict[str, Tensor] = {}
+        self._movement = Movement()
         # Reused by every observation, as large as the largest tensor.
         self._fresh = self._other = torch.empty(0)
 
@@ -152,7 +151,7 @@ class PathwayMagnitude:
         average.take(square.view(-1), highest, self.decay, self._other)
         counts = self._seen.setdefault(pathway, {})
         counts[name] = counts.get(name, 0) + 1
-        step = self.pace * self._moved(name, weight)
+        step = self.pace * self._movement.since_last(name, weight)
         root = self._other[: weight.numel()].view(weight.shape)
         average.value(out=root).sqrt_().add_(_SMALLEST)
         # Towards a larger magnitude is along the sign of the weight.
@@ -205,8 +204,9 @@ class PathwayMagnitude:
         if pathway is not None:
             self._seen.pop(pathway, None)
             return
-        for held in (self._drifts, self._squares, self._seen, self._samples):
+        for held in (self._drifts, self._squares, self._seen):
             held.clear()
+        self._movement.clear()
         self._fresh = self._other = torch.empty(0)
 
     def knows(self, pathway: str, name: str) -> bool:
@@ -259,8 +259,8 @@ class PathwayMagnitude:
     def holds(self, sizes: Sequence[int], pathways: int, at_once: int) -> int:
         """The most bytes that it keeps, as of ``TrackedScore.holds``."""
         kept = 2 * self._code.dtype.itemsize * pathways * sum(sizes)
-        samples = sum(min(size, 2 * _SAMPLE) for size in sizes)
-        return kept + 4 * (2 * max(sizes, default=0) + samples)
+        scratch = 4 * 2 * max(sizes, default=0)
+        return kept + scratch + self._movement.holds(sizes)
 
     def state_dict(self) -> dict[str, Any]:
         """Returns the state as plain containers and tensors.
@@ -278,7 +278,7 @@ class PathwayMagnitude:
                 for pathway, held in self._squares.items()
             },
             "seen": {p: dict(counts) for p, counts in self._seen.items()},
-            "samples": dict(self._samples),
+            "movement": self._movement.state_dict(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -315,9 +315,7 @@ class PathwayMagnitude:
             for pathway, held in state["squares"].items()
         }
         self._seen = {p: dict(counts) for p, counts in state["seen"].items()}
-        self._samples = {
-            name: sample.clone() for name, sample in state["samples"].items()
-        }
+        self._movement.load_state_dict(state["movement"])
 
     def _drift(self, pathway: str, name: str, weight: Tensor) -> Tensor:
         """Returns d, on the device of its weight."""
@@ -339,13 +337,3 @@ class PathwayMagnitude:
         average = held[name]
         average.values = fitting(name, average.values, weight)
         return average
-
-    def _moved(self, name: str, weight: Tensor) -> float:
-        """How far weights moved on average since the last look, if they did."""
-        entries = weight.detach().reshape(-1)
-        now = entries[:: max(1, entries.numel() // _SAMPLE)].float()
-        before, self._samples[name] = self._samples.get(name), now.clone()
-        if before is None:
-            return 0.0
-        moves = (now - before.to(now.device)).abs_()
-        return float(moves.sum()) / max(1, int(moves.count_nonzero()))
