@@ -30,6 +30,7 @@ SEVERAL = {
     "adaptive_lap",
     "adaptive_lookahead",
     "adaptive_lsp",
+    "adaptive_paced",
     "fixed_pathways",
     "learned",
 }

@@ -12,6 +12,7 @@ from leanbrain.pruning.schedules import constant
 from leanbrain.pruning.scores.basic import gradient, weight_gradient
 from leanbrain.pruning.scores.learned import LearnedScore
 from leanbrain.pruning.scores.lookahead import LookAhead
+from leanbrain.pruning.scores.pathway_magnitude import PathwayMagnitude
 from leanbrain.pruning.scores.tracking import TrackedScore
 from leanbrain.pruning.updates.rules import drop_and_grow, reselect
 from leanbrain.pruning.updates.topk import top_mask
@@ -78,9 +79,10 @@ def test_adaptive_masks_begin_with_the_given_ones(toy):
         (reselect, None, None, True),
         (reselect, LookAhead(), None, False),
         (reselect, LearnedScore(lr=0.05), None, False),
+        (reselect, PathwayMagnitude(), None, False),
         (drop_and_grow, None, TrackedScore(gradient), False),
     ],
-    ids=["magnitude", "ahead", "learned", "own gradient"],
+    ids=["magnitude", "ahead", "learned", "own magnitude", "own gradient"],
 )
 def test_masks_stay_different_unless_scores_are_blind(
     toy, update, saliency, growth, same

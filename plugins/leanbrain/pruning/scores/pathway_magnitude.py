@@ -98,6 +98,7 @@ class PathwayMagnitude:
         self.pace = check_positive("pace", pace)
         self.sensitivity = check_fraction("sensitivity", sensitivity)
         self.decay = check_fraction("decay", decay, high_open=True)
+        self._furthest = (1.0 - self.decay) ** -0.5
         self._code = code_of(dtype)
         if self._code.dtype not in (torch.float32, torch.float16):
             raise UserError(f"`dtype` must be float32 or float16, got {dtype}.")
@@ -155,7 +156,10 @@ class PathwayMagnitude:
         root = self._other[: weight.numel()].view(weight.shape)
         average.value(out=root).sqrt_().add_(_SMALLEST)
         # Towards a larger magnitude is along the sign of the weight.
-        fresh.copy_(gradient).div_(root).mul_(root.copy_(weight).sign_())
+        fresh.copy_(gradient).div_(root)
+        # No further than with exact squares: narrow ones round down to 0.
+        fresh.clamp_(-self._furthest, self._furthest)
+        fresh.mul_(root.copy_(weight).sign_())
         self._drift(pathway, name, weight).add_(fresh, alpha=-step)
         return True
 

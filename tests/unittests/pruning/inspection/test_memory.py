@@ -20,6 +20,7 @@ METHODS = {
     "adaptive_lookahead": FOUR,
     "adaptive_lsp": FOUR,
     "adaptive_mono": ONE,
+    "adaptive_paced": FOUR,
     "fixed_pathways": FOUR,
     "ggr": ["all"],
     "granet": ["all"],

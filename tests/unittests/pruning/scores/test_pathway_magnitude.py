@@ -146,6 +146,15 @@ def test_no_gradient_to_speak_of_moves_nothing_far(scale):
     assert float((value - WEIGHT.abs()).abs().max()) <= 0.11
 
 
+def test_gradients_of_all_sizes_in_one_tensor_move_scores_no_further():
+    gradient = torch.logspace(-20, 3, 24)
+    score = PathwayMagnitude(sensitivity=0.0)
+    for step in range(3):
+        score.observe("en", "w", torch.full((24,), 1 - 0.1 * step), gradient)
+    drift = score.value("en", "w", torch.full((24,), 9.0)) - 9.0
+    assert drift.isfinite().all() and float(drift.abs().max()) < 1.2
+
+
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_half_gradients_are_widened_before_they_are_squared(dtype):
     weight = torch.tensor([1.0, 1.0], dtype=dtype)
