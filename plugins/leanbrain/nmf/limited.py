@@ -59,6 +59,7 @@ class _Limited(torch.autograd.Function):
     def forward(
         ctx: Any, function: Callable[..., Tensor], macs: float, *inputs: Tensor
     ) -> Tensor:
+        """Computes the function and keeps its graph."""
         ctx.macs = macs
         ctx.inputs = [
             x.detach().requires_grad_(x.requires_grad) for x in inputs
@@ -71,6 +72,7 @@ class _Limited(torch.autograd.Function):
     @staticmethod
     @once_differentiable  # type: ignore[untyped-decorator]
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        """Goes back through the graph that was kept."""
         needed = ctx.needs_input_grad[2:]
         wanted = [x for x, n in zip(ctx.inputs, needed, strict=True) if n]
         with Threads(ctx.macs):

@@ -88,6 +88,7 @@ def encode_unrolled(
     penalty, _ = penalty_weights(found, check_l1(found, l1), 0.0, scale, ones)
 
     def updates(V: Tensor, H: Tensor, W: Tensor) -> Tensor:
+        """All steps."""
         for _ in range(steps):
             H = _update(found, V, H, W, penalty)
         return H

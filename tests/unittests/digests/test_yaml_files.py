@@ -69,4 +69,5 @@ def test_files_that_include_themselves_are_refused(digest):
 
 
 def test_a_file_may_be_included_twice(digest):
-    digest(text="a: !include:part.yaml\nb: !include:part.yaml\n")
+    twice = digest(text="a: !include:part.yaml\nb: !include:part.yaml\n")
+    assert twice != digest(text="a: !include:part.yaml\n")
