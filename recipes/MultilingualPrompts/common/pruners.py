@@ -10,7 +10,9 @@ def method_name(hparams):
     """What a run is called in results: its method's name."""
     if "method" in hparams:
         return find_yaml("pruning", hparams["method"]).stem
-    return "dense" if hparams["pruner"] is None else "adaptive"
+    if hparams["pruner"] is None:
+        return "dense"
+    return hparams.get("method_name", "adaptive")
 
 
 def pruner_of(hparams):

@@ -18,13 +18,14 @@ import torch
 from leanbrain.dataio import synthesis
 
 sys.path.insert(0, sys.argv[1])
+import prompts_brain
 import train
 
 # A corpus in seconds, where none is given.
 synthesis.Settings = functools.partial(
     synthesis.Settings, ("en", "fr"), train=6, valid=2, test=2
 )
-write_outcome = train.write_outcome
+write_outcome = prompts_brain.write_outcome
 
 
 def saying(hparams, errors, valid_cer, steps, *others):
@@ -36,7 +37,7 @@ def saying(hparams, errors, valid_cer, steps, *others):
     write_outcome(hparams, errors, valid_cer, steps, *others)
 
 
-train.write_outcome = saying
+prompts_brain.write_outcome = saying
 train.main(sys.argv[2:])
 """
 

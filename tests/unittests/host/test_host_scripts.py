@@ -220,7 +220,7 @@ def test_settings_are_read_where_the_scripts_say(repo_root):
         for path in (repo_root / "recipes").rglob("train.py")
         if "# Where other settings are read" in path.read_text()
     ]
-    assert len(scripts) == 4
+    assert len(scripts) == 5
     for path in scripts:
         for file, key in claims(path):
             folder = path.parent

@@ -18,8 +18,8 @@ same command once more continues an interrupted run.
 #   prompts_brain.py: hparams.checkpointer hparams.epoch_counter
 #     hparams.lr_annealing hparams.monitor hparams.opt_class
 #     hparams.random_state hparams.total_steps hparams.train_logger
-#   pruners.py: hparams.method hparams.pruning
-#   outcome.py: hparams.save_folder
+#   pruners.py: hparams.method
+#   leanbrain/pruning/host/starting.py: hparams.pruning hparams.save_folder
 #   front_end.py: hparams.dense_checkpoint
 
 import sys

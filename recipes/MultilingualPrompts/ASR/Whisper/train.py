@@ -18,9 +18,9 @@ same command once more continues an interrupted run.
 #   prompts_brain.py: hparams.checkpointer hparams.epoch_counter
 #     hparams.lr_annealing hparams.modules hparams.monitor hparams.opt_class
 #     hparams.random_state hparams.total_steps hparams.train_logger
-#   pruners.py: hparams.method hparams.pruning hparams.model
-#     hparams.dense_checkpoint
-#   outcome.py: hparams.save_folder
+#   pruners.py: hparams.method hparams.method_name
+#   leanbrain/pruning/host/starting.py: hparams.pruning hparams.model
+#     hparams.dense_checkpoint hparams.save_folder
 
 import sys
 
