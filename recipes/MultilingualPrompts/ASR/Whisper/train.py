@@ -22,10 +22,15 @@ same command once more continues an interrupted run.
 #   leanbrain/pruning/host/starting.py: hparams.pruning hparams.model
 #     hparams.dense_checkpoint hparams.save_folder
 
+import os
 import sys
 
-from leanbrain._host import import_speechbrain, user_errors
-from leanbrain.files import make_folder
+# Batches have hundreds of shapes, and oneDNN keeps what it compiled for each,
+# with its buffers: 1,024 of them, 8 MB more with every step.
+os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
+
+from leanbrain._host import import_speechbrain, user_errors  # noqa: E402
+from leanbrain.files import make_folder  # noqa: E402
 
 with user_errors():
     import_speechbrain()
