@@ -10,13 +10,17 @@ import torch
 from torch import Tensor
 
 from leanbrain.checks import UserError, check_fraction, check_positive
-from leanbrain.pruning.scores.averages import RunningAverage, reduce_over_ranks
+from leanbrain.pruning.scores.averages import (
+    BLOCK,
+    RunningAverage,
+    reduce_over_ranks,
+)
 from leanbrain.pruning.scores.codes import code_of
 from leanbrain.pruning.scores.movement import Movement
 from leanbrain.pruning.scores.observing import (
     check_gradient,
     fitting,
-    space_for,
+    in_blocks,
 )
 
 __all__ = ["PathwayMagnitude"]
@@ -26,6 +30,7 @@ _VERSION = 1
 _PLAIN = code_of(torch.float32)
 # Roots of squares that are no float32 any more: quotients stay at most 1.
 _SMALLEST = torch.finfo(torch.float32).tiny ** 0.5
+_ROWS = 2  # of space to work in
 
 
 class PathwayMagnitude:
@@ -108,8 +113,8 @@ class PathwayMagnitude:
         # Observations of each pathway since its last update.
         self._seen: dict[str, dict[str, int]] = {}
         self._movement = Movement()
-        # Reused by every observation, as large as the largest tensor.
-        self._fresh = self._other = torch.empty(0)
+        # Reused by every observation.
+        self._space = torch.empty(_ROWS, 0)
 
     @torch.no_grad()
     def observe(
@@ -141,26 +146,30 @@ class PathwayMagnitude:
             differs.
         """
         check_gradient(gradient, weight)
-        self._fresh = space_for(weight, self._fresh)
-        self._other = space_for(weight, self._other)
-        fresh = self._fresh[: weight.numel()].view(weight.shape)
-        square = fresh.copy_(gradient).square_()
-        highest = float(square.max()) if square.numel() else 0.0
+        highest = _highest_square(gradient)
         if not math.isfinite(highest):  # the only wait for a GPU
             return False
         average = self._average(pathway, name, weight)
-        average.take(square.view(-1), highest, self.decay, self._other)
+        past, new = average.mix(highest, self.decay)
         counts = self._seen.setdefault(pathway, {})
         counts[name] = counts.get(name, 0) + 1
-        step = self.pace * self._movement.since_last(name, weight)
-        root = self._other[: weight.numel()].view(weight.shape)
-        average.value(out=root).sqrt_().add_(_SMALLEST)
-        # Towards a larger magnitude is along the sign of the weight.
-        fresh.copy_(gradient).div_(root)
-        # No further than with exact squares: narrow ones round down to 0.
-        fresh.clamp_(-self._furthest, self._furthest)
-        fresh.mul_(root.copy_(weight).sign_())
-        self._drift(pathway, name, weight).add_(fresh, alpha=-step)
+        # Of what is stored, whose unit is divided out at the end.
+        unit = math.sqrt(average.unit or 1.0)
+        furthest = self._furthest * unit
+        step = self.pace * self._movement.since_last(name, weight) / unit
+        drift = self._drift(pathway, name, weight)
+        for work, other, g, theta, square, d in in_blocks(
+            self._space_for(weight), gradient, weight, average.values, drift
+        ):
+            g = g.float()
+            self._code.decode(square, work)
+            square.copy_(work.mul_(past).addcmul_(g, g, value=new))
+            torch.div(g, work.sqrt_().add_(_SMALLEST / unit), out=work)
+            # Roundings of the smallest numbers must not move d far.
+            work.clamp_(-furthest, furthest)
+            # Towards a larger magnitude is along the sign of the weight.
+            work.mul_(other.copy_(theta).sign_())
+            d.copy_(other.copy_(d).add_(work, alpha=-step))
         return True
 
     @torch.no_grad()
@@ -187,13 +196,18 @@ class PathwayMagnitude:
         UserError
             If the shape has changed.
         """
-        score = weight.detach().float().abs()
         if name not in self._squares.get(pathway, {}):
-            return score
-        score.add_(self._drift(pathway, name, weight)).clamp_(min=0.0)
-        if self.sensitivity:
-            mean = self._average(pathway, name, weight).value()
-            score.mul_(mean.pow_(self.sensitivity / 2))
+            return weight.detach().float().abs()
+        average = self._average(pathway, name, weight)
+        drift = self._drift(pathway, name, weight)
+        score = torch.empty(weight.shape, device=weight.device)
+        for work, root, theta, square, d, out in in_blocks(
+            self._space_for(weight), weight, average.values, drift, score
+        ):
+            work.copy_(theta).abs_().add_(root.copy_(d)).clamp_(min=0.0)
+            self._code.decode(square, root).mul_(average.unit).sqrt_()
+            # Roots of roots take a fifth of the time of other powers.
+            torch.mul(work, root.pow_(self.sensitivity), out=out)
         return score
 
     def reset(self, pathway: str | None = None) -> None:
@@ -211,7 +225,7 @@ class PathwayMagnitude:
         for held in (self._drifts, self._squares, self._seen):
             held.clear()
         self._movement.clear()
-        self._fresh = self._other = torch.empty(0)
+        self._space = torch.empty(_ROWS, 0)
 
     def knows(self, pathway: str, name: str) -> bool:
         """Whether there is a score: always, it begins as the magnitude."""
@@ -263,7 +277,7 @@ class PathwayMagnitude:
     def holds(self, sizes: Sequence[int], pathways: int, at_once: int) -> int:
         """The most bytes that it keeps, as of ``TrackedScore.holds``."""
         kept = 2 * self._code.dtype.itemsize * pathways * sum(sizes)
-        scratch = 4 * 2 * max(sizes, default=0)
+        scratch = 4 * _ROWS * min(BLOCK, max(sizes, default=0))
         return kept + scratch + self._movement.holds(sizes)
 
     def state_dict(self) -> dict[str, Any]:
@@ -321,6 +335,14 @@ class PathwayMagnitude:
         self._seen = {p: dict(counts) for p, counts in state["seen"].items()}
         self._movement.load_state_dict(state["movement"])
 
+    def _space_for(self, weight: Tensor) -> Tensor:
+        """Returns rows to work in: of a block, on a GPU of whole tensors."""
+        size = RunningAverage.scratch_size(weight)
+        held = self._space
+        if held.shape[1] < size or held.device != weight.device:
+            self._space = torch.empty(_ROWS, size, device=weight.device)
+        return self._space
+
     def _drift(self, pathway: str, name: str, weight: Tensor) -> Tensor:
         """Returns d, on the device of its weight."""
         held = self._drifts.setdefault(pathway, {})
@@ -341,3 +363,11 @@ class PathwayMagnitude:
         average = held[name]
         average.values = fitting(name, average.values, weight)
         return average
+
+
+def _highest_square(gradient: Tensor) -> float:
+    """Returns the largest square of its entries; NaN if one of them is."""
+    if not gradient.numel():
+        return 0.0
+    ends = torch.stack(torch.aminmax(gradient.detach())).float()
+    return float(ends.square_().max())

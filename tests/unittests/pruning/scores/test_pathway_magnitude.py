@@ -61,6 +61,28 @@ def test_scores_are_those_of_the_formula(sensitivity, dtype, tolerance):
     )
 
 
+def channels_last(draw):
+    four = torch.randn(3, 5, 2, 4, generator=draw)
+    return four.to(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize("block", [8, 7])
+def test_blocks_change_nothing(block, monkeypatch):
+    def scores():
+        draw, score = generator(1), PathwayMagnitude()
+        weight = channels_last(draw)
+        for _ in range(3):
+            score.observe("en", "w", weight, channels_last(draw))
+            weight = weight + 0.01
+        return score.value("en", "w", weight), score
+
+    whole, _ = scores()
+    monkeypatch.setattr(averages, "BLOCK", block)
+    parts, score = scores()
+    assert torch.equal(parts, whole)
+    assert score._space.numel() == 2 * block
+
+
 def test_it_begins_as_the_magnitude():
     score = PathwayMagnitude()
     assert score.knows("en", "w") and score.seen("en") == 0
