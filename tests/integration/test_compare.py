@@ -1,6 +1,5 @@
 """The comparison as its users run it: one command on a small corpus."""
 
-import importlib.util
 import os
 import shutil
 import subprocess
@@ -126,13 +125,18 @@ def test_a_suite_is_trained_kept_and_reported(compare, tmp_path):
     shutil.rmtree(results / "trials")
 
 
+@pytest.fixture
+def comparing(repo_root, pieces_of):
+    """The module that compare.py of both recipes is made of."""
+    recipe = repo_root / "recipes" / "MultilingualPrompts" / "ASR" / "CTC"
+    with pieces_of(recipe) as load:
+        yield load("comparing")
+
+
 def test_seeds_of_earlier_calls_stay_in_the_report(
-    repo_root, monkeypatch, tmp_path
+    comparing, monkeypatch, tmp_path
 ):
-    path = repo_root / "recipes/MultilingualPrompts/ASR/CTC/compare.py"
-    spec = importlib.util.spec_from_file_location("compare", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = comparing
     planned = []
 
     def make_plan(suite, site, choice):
@@ -146,7 +150,9 @@ def test_seeds_of_earlier_calls_stay_in_the_report(
     for name in ("write_report", "write_kept"):
         monkeypatch.setattr(module, name, lambda *_: tmp_path)
     (tmp_path / "tiny.yaml").write_text(SUITE)
-    options = module.parse([str(tmp_path / "tiny.yaml"), "--seeds=2"])
+    recipe = module.Recipe(tmp_path, tmp_path, "", {})
+    words = [str(tmp_path / "tiny.yaml"), "--seeds=2"]
+    options = module.parse(recipe, words)
     suite = SimpleNamespace(seeds=[1])
     module.report(options, suite, SimpleNamespace(root=tmp_path))
     assert planned == [[1, 2, 4]]

@@ -11,6 +11,7 @@ of plain JSON, as a run function would return it.
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -35,6 +36,7 @@ def run(
     places: Mapping[str, str] | None = None,
     arguments: Sequence[str] = (),
     environment: Mapping[str, str] | None = None,
+    discard: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Runs `config["command"]` and returns what it leaves.
 
@@ -52,6 +54,9 @@ def run(
         Further words that are no part of the trial's identity.
     environment : Mapping[str, str] | None
         Variables set for the command.
+    discard : Sequence[str]
+        Folders inside `folder` that are removed when the command has ended
+        well, such as large checkpoints that nobody needs any more.
 
     Returns
     -------
@@ -74,7 +79,10 @@ def run(
     command = [fill_places(word, places) for word in [*words, *arguments]]
     if command[0] == "python":
         command[0] = sys.executable
-    return run_command(command, folder, environment)
+    result = run_command(command, folder, environment)
+    for name in discard:
+        shutil.rmtree(folder / name)
+    return result
 
 
 def run_command(

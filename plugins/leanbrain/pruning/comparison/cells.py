@@ -7,15 +7,31 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from leanbrain.experiments.trials import Trial
-from leanbrain.pruning.comparison.method import START
+from leanbrain.pruning.comparison.method import ALL, START
 
-__all__ = ["ALL", "MASKS", "Cell", "Run", "Site"]
-
-ALL = "all"
-"""Name of the only run of a method that trains all languages together."""
+__all__ = ["ALL", "MASKS", "Cell", "Input", "Run", "Site"]
 
 MASKS = "masks.pt"
 """File in the folder of a run that holds its masks."""
+
+
+@dataclass(frozen=True)
+class Input:
+    """What every run is given beside the data, such as a pre-trained model.
+
+    Arguments
+    ---------
+    key : str
+        Of the recipe's YAML files.
+    value : str
+        Its value on this machine, such as a folder.
+    digest : str
+        By which it is told from others, wherever it lies.
+    """
+
+    key: str
+    value: str
+    digest: str
 
 
 @dataclass(frozen=True)
@@ -32,12 +48,15 @@ class Site:
         Folder of the manifests.
     root : Path
         Folder of the results.
+    inputs : tuple[Input, ...]
+        What every run is given.
     """
 
     recipe: Path
     methods: Path
     data: Path
     root: Path
+    inputs: tuple[Input, ...] = ()
 
 
 @dataclass(frozen=True)

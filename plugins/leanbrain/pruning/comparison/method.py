@@ -15,28 +15,31 @@ from leanbrain.checks import (
 from leanbrain.experiments.trials import plain
 
 __all__ = [
+    "ALL",
     "START",
+    "ZERO_SHOT",
     "MasksFrom",
     "Method",
     "Steps",
     "check_different",
     "check_options",
+    "check_seeds",
 ]
 
 START = "start"
 """Method of the row that holds the dense start itself."""
 
+ZERO_SHOT = "zero_shot"
+"""Method of the row that holds a pre-trained model as it is."""
+
+ALL = "all"
+"""Name of what all languages share: a run, or the only mask of a method."""
+
 # What the plan says of every run: a suite that said it too would make rows
 # whose names, steps or pairing are not those of the runs.
 _PLACES = ("data_folder", "output_folder", "save_folder", "languages", "seed")
 _PLANNED = {
-    "settings": (
-        "sparsity",
-        "seed",
-        "total_steps",
-        "pathways",
-        "initial_masks",
-    ),
+    "settings": ("sparsity", "seed", "total_steps", "initial_masks"),
     "overrides": (
         *_PLACES,
         "subset",
@@ -48,6 +51,14 @@ _PLANNED = {
         "total_steps",
     ),
     "start": (*_PLACES, "subset", "dense_checkpoint", "total_steps", "pruner"),
+    "zero_shot": (
+        *_PLACES,
+        "subset",
+        "dense_checkpoint",
+        "number_of_epochs",
+        "total_steps",
+        "pruner",
+    ),
 }
 
 
@@ -132,7 +143,8 @@ class Method:
     sparsities : Sequence[float]
         At which it is compared.
     settings : Mapping
-        Keys of its file, such as {"heal": 0.4}.
+        Keys of its file, such as {"heal": 0.4}; {"pathways": ["all"]} makes
+        one mask for all languages of a method that has one for each.
     overrides : Mapping
         Keys of the recipe's entry file, such as {"lr": 0.002}.
     per_language : bool
@@ -143,6 +155,8 @@ class Method:
         Whose masks it starts with.
     from_scratch : bool
         Whether it trains from random weights: without the dense start.
+    seeds : Sequence[int] | None
+        With which it is run, of those that are asked for; None: with all.
     """
 
     name: str
@@ -154,13 +168,15 @@ class Method:
     budget: float = 1.0
     masks_from: MasksFrom | None = None
     from_scratch: bool = False
+    seeds: Sequence[int] | None = None
 
     def __post_init__(self) -> None:
         """Checks the values."""
-        if not self.name or self.name == START or "|" in self.name:
+        taken = (START, ZERO_SHOT)
+        if not self.name or self.name in taken or "|" in self.name:
             raise UserError(
                 f"`name` of a method must be a name without '|' and not "
-                f"{START!r}, got {self.name!r}."
+                f"{' or '.join(map(repr, taken))}, got {self.name!r}."
             )
         for sparsity in self.sparsities:
             check_fraction("sparsities", sparsity, high_open=True)
@@ -170,6 +186,13 @@ class Method:
         check_positive("budget", self.budget)
         check_options("settings", self.settings)
         check_options("overrides", self.overrides)
+        if self.settings.get("pathways", [ALL]) != [ALL]:
+            raise UserError(
+                f"`settings.pathways` of {self.name} must be [{ALL}], one mask "
+                f"for all languages, got {self.settings['pathways']!r}."
+            )
+        if self.seeds is not None:
+            check_seeds(f"seeds of {self.name}", self.seeds)
 
 
 def check_options(name: str, options: Mapping[str, Any]) -> None:
@@ -178,7 +201,8 @@ def check_options(name: str, options: Mapping[str, Any]) -> None:
     Arguments
     ---------
     name : str
-        "settings", "overrides" or "start", as a suite calls them.
+        "settings", "overrides", "start" or "zero_shot", as a suite calls
+        them.
     options : Mapping
         What the suite says there.
 
@@ -225,3 +249,27 @@ def check_different(name: str, values: Sequence[Any]) -> None:
     """
     if len(set(values)) != len(values):
         raise UserError(f"`{name}` must be different, got {list(values)}.")
+
+
+def check_seeds(name: str, seeds: Sequence[int]) -> None:
+    """Refuses what is no seed, and one that is named twice.
+
+    Arguments
+    ---------
+    name : str
+        The key as the user knows it.
+    seeds : Sequence[int]
+        Its values.
+
+    Raises
+    ------
+    UserError
+        Naming the key.
+
+    Example
+    -------
+    >>> check_seeds("seeds", [1, 2])
+    """
+    for seed in seeds:
+        check_int(name, seed, low=0)
+    check_different(name, seeds)

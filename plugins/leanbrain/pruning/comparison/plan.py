@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -13,7 +14,12 @@ from leanbrain.digests.yaml_files import numbers_of, yaml_digest
 from leanbrain.experiments.trials import Trial
 from leanbrain.hyperyaml import as_override
 from leanbrain.pruning.comparison.cells import ALL, MASKS, Cell, Run, Site
-from leanbrain.pruning.comparison.method import START, Method, Steps
+from leanbrain.pruning.comparison.method import (
+    START,
+    ZERO_SHOT,
+    Method,
+    Steps,
+)
 from leanbrain.pruning.comparison.rehearsal import check_plan
 from leanbrain.pruning.comparison.suite import Choice, Suite
 from leanbrain.shipped import find_yaml
@@ -21,6 +27,9 @@ from leanbrain.shipped import find_yaml
 __all__ = ["make_plan"]
 
 RUN = "leanbrain.experiments.commands:run"
+
+_DENSE = "hparams/dense.yaml"
+_SAVE = "save"  # folder of a run's checkpoints
 
 # With glibc's own settings, memory of the size of a batch goes back to the
 # system after every step, and the page faults take as long as the arithmetic.
@@ -36,7 +45,7 @@ PATIENCE, LEAST_TIMEOUT_S = 10.0, 1800.0
 def make_plan(
     suite: Suite, site: Site, choice: Choice | None = None
 ) -> list[Cell]:
-    """All rows of a suite, seed by seed.
+    """All rows of a suite, seed by seed; methods that name theirs come last.
 
     Arguments
     ---------
@@ -61,16 +70,28 @@ def make_plan(
     """
     planner = _Planner(suite, site, check_plan(suite, site))
     seeds = choice.seeds if choice and choice.seeds else suite.seeds
-    cells = []
-    for seed in seeds:
+    names = suite.cells(choice)
+    cells, started = [], set()
+    if suite.has_zero_shot(choice) and suite.seeds[0] in seeds:
+        cells.append(planner.zero_shot_cell(suite.seeds[0]))
+    for its_own, seed in itertools.product((False, True), seeds):
         mine = [
             planner.cell(name, sparsity, seed)
-            for name, sparsity in suite.cells(choice)
+            for name, sparsity in names
+            if _is_run_with(suite.method(name), seed, its_own)
         ]
-        if any(cell.start_steps for cell in mine):
+        if seed not in started and any(x.start_steps for x in mine):
             cells.append(planner.start_cell(seed))
+            started.add(seed)
         cells += mine
     return cells
+
+
+def _is_run_with(method: Method, seed: int, its_own: bool) -> bool:
+    """Whether a method has a seed: one that it names itself, or any."""
+    if method.seeds is None:
+        return not its_own
+    return its_own and seed in method.seeds
 
 
 class _Planner:
@@ -88,17 +109,31 @@ class _Planner:
         """The row of a dense start."""
         return Cell(START, 0.0, seed, {ALL: self.start(seed)})
 
-    def _start(self, seed: int) -> Run:
-        """The dense model that every run of a seed starts from."""
-        suite, entry = self._suite, "hparams/dense.yaml"
+    def zero_shot_cell(self, seed: int) -> Cell:
+        """The row of the pre-trained model as it is."""
         options = {
-            "languages": list(suite.languages),
+            **self._dense_options(seed),
+            **(self._suite.zero_shot or {}),
+            "number_of_epochs": 0,
+        }
+        config = {"sources": self._sources(_DENSE)}
+        run = self._run(_DENSE, options, 0, config, {})
+        return Cell(ZERO_SHOT, 0.0, seed, {ALL: run})
+
+    def _dense_options(self, seed: int) -> dict[str, Any]:
+        """What every run of dense.yaml is told."""
+        languages = list(self._suite.languages)
+        return {
+            "languages": languages,
             "seed": seed,
             # Only where it must be said: what a run is called hangs on it.
-            **({"subset": True} if self._is_part(suite.languages) else {}),
-            **suite.start,
+            **({"subset": True} if self._is_part(languages) else {}),
         }
-        default = numbers_of(self._site.recipe / entry)
+
+    def _start(self, seed: int) -> Run:
+        """The dense model that every run of a seed starts from."""
+        options = {**self._dense_options(seed), **self._suite.start}
+        default = numbers_of(self._site.recipe / _DENSE)
         keys = ("number_of_epochs", "batches_per_epoch")
         steps = Steps(
             *(
@@ -106,8 +141,10 @@ class _Planner:
                 for x in keys
             )
         )
-        config = {"sources": self._sources(entry)}
-        return self._run(entry, options, steps.total, config, {})
+        config = {"sources": self._sources(_DENSE)}
+        return self._run(
+            _DENSE, options, steps.total, config, {}, is_start=True
+        )
 
     def _cell(self, name: str, sparsity: float, seed: int) -> Cell:
         """A method at a sparsity with a seed, and where its masks come from."""
@@ -181,6 +218,7 @@ class _Planner:
         config: Mapping[str, Any],
         places: Mapping[str, str],
         needs: Iterable[Run] = (),
+        is_start: bool = False,
     ) -> Run:
         """Puts a trial together."""
         site, suite = self._site, self._suite
@@ -188,10 +226,16 @@ class _Planner:
         places = {
             "recipe": str(site.recipe),
             "data": str(site.data),
+            **{x.key: x.value for x in site.inputs},
             **places,
         }
         folders = {"data_folder": "{data}", "output_folder": "{folder}"}
+        folders |= {x.key: f"{{{x.key}}}" for x in site.inputs}
         given = {**folders, **options}
+        if site.inputs:
+            inputs = {x.key: x.digest for x in site.inputs}
+            config = {**config, "inputs": inputs}
+        keeps = is_start or suite.keep_checkpoints
         command += [as_override(key, value) for key, value in given.items()]
         cost = steps * suite.step_s + suite.run_s
         trial = Trial(
@@ -201,6 +245,7 @@ class _Planner:
                 "places": places,
                 "arguments": ["--noprogressbar"],
                 "environment": ENVIRONMENT,
+                "discard": [] if keeps else [_SAVE],
             },
             cost_s=cost,
             timeout_s=max(LEAST_TIMEOUT_S, PATIENCE * cost),

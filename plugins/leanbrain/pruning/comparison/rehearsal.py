@@ -46,7 +46,9 @@ def check_plan(suite: Suite, site: Site) -> list[str]:
     spoken = sorted({str(row["lang"]) for row in rows})
     for language in suite.languages:
         check_known("languages", language, spoken)
-    _check_keys("start", suite.start, site.recipe / "hparams" / "dense.yaml")
+    dense = site.recipe / "hparams" / "dense.yaml"
+    _check_keys("start", suite.start, dense)
+    _check_keys("zero_shot", suite.zero_shot or {}, dense)
     entry = site.recipe / "hparams" / "pruned.yaml"
     _check_keys("overrides", suite.overrides, entry)
     for method in suite.methods:
@@ -94,7 +96,7 @@ def _built(suite: Suite, site: Site, method: Method, sparsity: float) -> Any:
         given["initial_masks"] = dict.fromkeys(languages, "masks.pt")
     try:
         file = find_yaml("pruning", method.file, site.methods)
-        return load_method(file, **given, **method.settings)["pruner"]
+        return load_method(file, **{**given, **method.settings})["pruner"]
     except UserError as error:
         raise UserError(f"{error} (the suite's method {method.name})") from None
     # What a value of a wrong kind breaks.

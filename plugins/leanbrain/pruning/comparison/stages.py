@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -58,15 +59,16 @@ def run_plan(
     if "done" in retry:
         show(f"{len(own)} runs are run again if they were done")
     done: set[str] = set()
-    for stage in range(1 + max((x.stage for x in runs), default=-1)):
-        mine = [x for x in runs if x.stage == stage]
+    waves = _waves(cells)
+    for number, mine in enumerate(waves, 1):
+        name = f"part {number} of {len(waves)}"
         able = [x for x in mine if {y.trial.digest for y in x.needs} <= done]
         if len(able) < len(mine):
             show(
-                f"stage {stage + 1}: {len(mine) - len(able)} runs are left "
-                "out, since what they start from has failed"
+                f"{name}: {len(mine) - len(able)} runs are left out, since "
+                "what they start from has failed"
             )
-        show(f"stage {stage + 1}: {len(able)} runs")
+        show(f"{name}: {len(able)} runs")
         trials = [x.trial for x in able]
         parts = [(trials, retry)]
         if "done" in retry:
@@ -79,6 +81,33 @@ def run_plan(
             done |= {x["digest"] for x in new if x["status"] == "done"}
             rows += new
     return rows
+
+
+def _waves(cells: Sequence[Cell]) -> list[list[Run]]:
+    """The runs in parts: each part needs only those before it.
+
+    Seed by seed, so that what is done at any time can be compared; but while
+    the last runs of a seed use some of the cores, the next seed begins.
+    """
+    placed: dict[str, tuple[int, int, Run]] = {}
+    by_seed = itertools.groupby(cells, key=lambda x: x.seed)
+    for turn, (_, mine) in enumerate(by_seed):
+        for run in all_runs(mine):
+            place = (turn + run.stage, turn, run)
+            placed.setdefault(run.trial.digest, place)
+    waves: dict[int, list[tuple[int, int, Run]]] = {}
+    for place in placed.values():
+        waves.setdefault(place[0], []).append(place)
+    # Many wait for a dense start, and it takes longest.
+    return [
+        [
+            run
+            for *_, run in sorted(
+                waves[x], key=lambda y: (y[2].stage > 0, y[1])
+            )
+        ]
+        for x in sorted(waves)
+    ]
 
 
 def _own(cells: Iterable[Cell]) -> set[str]:

@@ -8,21 +8,30 @@ from typing import Any
 
 from leanbrain.checks import (
     UserError,
-    check_int,
     check_known,
     check_names,
     check_positive,
 )
 from leanbrain.pruning.comparison.method import (
     START,
+    ZERO_SHOT,
     MasksFrom,
     Method,
     Steps,
     check_different,
     check_options,
+    check_seeds,
 )
 
-__all__ = ["START", "Choice", "MasksFrom", "Method", "Steps", "Suite"]
+__all__ = [
+    "START",
+    "ZERO_SHOT",
+    "Choice",
+    "MasksFrom",
+    "Method",
+    "Steps",
+    "Suite",
+]
 
 
 @dataclass(frozen=True)
@@ -45,7 +54,7 @@ class Choice:
 
     def __post_init__(self) -> None:
         """Checks the seeds, which need not be the suite's."""
-        _check_seeds(self.seeds or ())
+        check_seeds("seeds", self.seeds or ())
 
 
 @dataclass(frozen=True)
@@ -77,6 +86,12 @@ class Suite:
         Two pairs of languages each, such as (("ru", "uk"), ("en", "ru")): the
         report says in which seeds the first pair shares more of its pathways
         than the second.
+    zero_shot : Mapping | None
+        Keys of dense.yaml for a test of the pre-trained model as it is, with
+        the first seed; None for a recipe that trains from random weights.
+    keep_checkpoints : bool
+        Whether the checkpoints of finished runs stay. Those of the dense
+        starts always do, and the masks of all runs.
     """
 
     name: str
@@ -89,6 +104,8 @@ class Suite:
     step_s: float = 0.2
     run_s: float = 20.0
     related: Sequence[Sequence[Sequence[str]]] = ()
+    zero_shot: Mapping[str, Any] | None = None
+    keep_checkpoints: bool = True
 
     def __post_init__(self) -> None:
         """Checks what no method can know alone."""
@@ -100,10 +117,11 @@ class Suite:
             raise UserError(
                 f"`name` must be a name without '/', got {self.name!r}."
             )
-        _check_seeds(self.seeds)
+        check_seeds("seeds", self.seeds)
         check_different("methods", [x.name for x in self.methods])
         check_options("overrides", self.overrides)
         check_options("start", self.start)
+        check_options("zero_shot", self.zero_shot or {})
         check_positive("step_s", self.step_s)
         check_positive("run_s", self.run_s)
         for method in self.methods:
@@ -131,6 +149,23 @@ class Suite:
         known = {x.name: x for x in self.methods}
         return known[check_known("method", name, known)]
 
+    def has_zero_shot(self, choice: Choice | None = None) -> bool:
+        """Whether a part of the suite tests the pre-trained model as it is.
+
+        Arguments
+        ---------
+        choice : Choice | None
+            The part.
+
+        Returns
+        -------
+        bool
+        """
+        if self.zero_shot is None:
+            return False
+        names = choice.methods if choice else None
+        return names is None or ZERO_SHOT in names
+
     def cells(self, choice: Choice | None = None) -> list[tuple[str, float]]:
         """Method and sparsity of each row, in the order of the file.
 
@@ -153,7 +188,11 @@ class Suite:
         names = choice.methods
         if names is None:
             names = [x.name for x in self.methods]
-        wanted = {self.method(x).name for x in names}
+        wanted = {
+            self.method(x).name
+            for x in names
+            if self.zero_shot is None or x != ZERO_SHOT
+        }
         known = {y for x in self.methods for y in x.sparsities}
         for sparsity in choice.sparsities or ():
             if sparsity not in known:
@@ -202,10 +241,3 @@ class Suite:
 def _is_two(value: Any) -> bool:
     """Whether it is a list of two."""
     return isinstance(value, list | tuple) and len(value) == 2
-
-
-def _check_seeds(seeds: Sequence[int]) -> None:
-    """Refuses what is no seed, and one that is named twice."""
-    for seed in seeds:
-        check_int("seeds", seed, low=0)
-    check_different("seeds", seeds)

@@ -12,7 +12,6 @@ import yaml
 from leanbrain.checks import (
     UserError,
     check_fraction,
-    check_int,
     check_known,
 )
 from leanbrain.files import read_text
@@ -31,6 +30,8 @@ OPTIONAL = (
     "step_s",
     "run_s",
     "related",
+    "zero_shot",
+    "keep_checkpoints",
 )
 METHOD = (
     "name",
@@ -42,6 +43,7 @@ METHOD = (
     "budget",
     "masks_from",
     "from_scratch",
+    "seeds",
 )
 
 
@@ -79,9 +81,7 @@ def load_suite(
     return Suite(
         name=str(keys["name"]),
         languages=_list("languages", named),
-        seeds=[
-            check_int("seeds", x, low=0) for x in _list("seeds", keys["seeds"])
-        ],
+        seeds=_list("seeds", keys["seeds"]),
         steps=Steps(**steps),
         overrides=_mapping("overrides", keys.get("overrides")),
         start=_mapping("start", keys.get("start")),
@@ -90,6 +90,10 @@ def load_suite(
             for x in _list("methods", keys["methods"])
         ],
         related=_list("related", keys.get("related") or []),
+        zero_shot=_mapping("zero_shot", keys["zero_shot"])
+        if "zero_shot" in keys
+        else None,
+        keep_checkpoints=_flag("keep_checkpoints", keys, default=True),
         **{x: keys[x] for x in ("step_s", "run_s") if x in keys},
     )
 
@@ -116,15 +120,18 @@ def _method(
         budget=keys.get("budget", 1.0),
         masks_from=_masks_from(keys.get("masks_from")),
         from_scratch=_flag("from_scratch", keys),
+        seeds=_list("seeds", keys["seeds"]) if "seeds" in keys else None,
     )
 
 
-def _flag(name: str, keys: Mapping[str, Any]) -> bool:
-    """A key that is True or False; False where it is not there."""
+def _flag(name: str, keys: Mapping[str, Any], default: bool = False) -> bool:
+    """A key that is True or False."""
     value = keys.get(name)
-    if value is not None and not isinstance(value, bool):
+    if value is None:
+        return default
+    if not isinstance(value, bool):
         raise UserError(f"`{name}` must be True or False, got {value!r}.")
-    return bool(value)
+    return value
 
 
 def _masks_from(value: Any) -> MasksFrom | None:

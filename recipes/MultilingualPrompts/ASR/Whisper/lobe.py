@@ -1,7 +1,6 @@
 """SpeechBrain's Whisper on windows that are as long as the speech needs."""
 
 import math
-from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
@@ -12,6 +11,7 @@ from speechbrain.integrations.huggingface.whisper import (
 )
 from torch.nn.functional import gelu
 from transformers import AutoConfig
+from whisper_source import check_place
 
 from leanbrain.checks import (
     UserError,
@@ -145,13 +145,7 @@ class ShortWhisper(Whisper):
 
 def check_source(source, save_path):
     """Refuses what is not there, and models of other kinds."""
-    looks_like_folder = Path(source).is_absolute() or source.count("/") != 1
-    if not Path(source).is_dir() and looks_like_folder:
-        raise UserError(
-            "`whisper_source` must be a folder that `python "
-            "whisper_prepare.py` makes, or a name on the hub, got no folder "
-            f"{source}."
-        )
+    check_place(source)
     try:
         config = AutoConfig.from_pretrained(source, cache_dir=save_path)
     except (OSError, ValueError) as error:

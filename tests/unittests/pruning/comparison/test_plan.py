@@ -1,11 +1,13 @@
 """Plans: which trainings a suite takes, and what they are told."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from small_comparison import make_site, make_suite, write_data
 
 from leanbrain.checks import UserError
+from leanbrain.pruning.comparison.cells import Input
 from leanbrain.pruning.comparison.plan import make_plan
 from leanbrain.pruning.comparison.stages import all_runs, describe
 from leanbrain.pruning.comparison.suite import Choice, MasksFrom, Method
@@ -225,6 +227,71 @@ def test_steps_of_the_start_are_counted_where_there_is_one(site):
     choice = Choice(methods=["raw", "both"])
     cells = make_plan(make_suite(from_scratch()), site, choice)
     assert [x.method for x in cells] == ["raw", "both"]
+
+
+def test_methods_that_name_their_seeds_come_last(site):
+    own = Method("own", "lap", [0.5], seeds=[2, 9])
+    suite = make_suite([own, Method("lap", "lap", [0.5])], seeds=[1, 2])
+    cells = [(x.method, x.seed) for x in make_plan(suite, site)]
+    start = "start"
+    main = [(start, 1), ("lap", 1), (start, 2), ("lap", 2)]
+    assert cells == [*main, ("own", 2)]
+    cells = make_plan(suite, site, Choice(methods=["own"], seeds=[9]))
+    assert [(x.method, x.seed) for x in cells] == [(start, 9), ("own", 9)]
+    assert make_plan(suite, site, Choice(methods=["own"], seeds=[1])) == []
+
+
+def test_a_pretrained_model_is_tested_as_it_is(site):
+    suite = make_suite(zero_shot={"lstm_neurons": 9}, seeds=[3, 4])
+    cells = make_plan(suite, site)
+    assert [x.method for x in cells].count("zero_shot") == 1
+    cell = cells[0]
+    assert (cell.method, cell.sparsity, cell.seed) == ("zero_shot", 0.0, 3)
+    assert (cell.total_steps, cell.start_steps) == (0, 0)
+    run = cell.runs["all"]
+    assert run.trial.config["command"][2] == "{recipe}/hparams/dense.yaml"
+    options = options_of(run)
+    assert (options["number_of_epochs"], options["lstm_neurons"]) == (0, 9)
+    only = make_plan(suite, site, Choice(methods=["zero_shot"]))
+    assert [x.method for x in only] == ["zero_shot"]
+    others = make_plan(suite, site, Choice(methods=["lap"], seeds=[3]))
+    assert "zero_shot" not in {x.method for x in others}
+    with pytest.raises(UserError, match="`method` must be one of"):
+        make_plan(make_suite(), site, Choice(methods=["zero_shot"]))
+    with pytest.raises(UserError, match="zero_shot"):
+        make_plan(make_suite(zero_shot={"lstm": 9}), site)
+
+
+def test_what_every_run_is_given_is_known_by_its_content(site):
+    def plan(value, digest):
+        given = replace(site, inputs=(Input("model", value, digest),))
+        return make_plan(make_suite(), given)
+
+    cells = plan("/here", "abc")
+    for run in all_runs(cells):
+        assert options_of(run)["model"] == "{model}"
+        assert run.trial.context["places"]["model"] == "/here"
+    digests = [x.trial.digest for x in all_runs(cells)]
+    moved = [x.trial.digest for x in all_runs(plan("/there", "abc"))]
+    other = [x.trial.digest for x in all_runs(plan("/here", "abd"))]
+    assert moved == digests and not set(other) & set(digests)
+
+
+def test_checkpoints_of_dense_starts_stay(site):
+    before = all_runs(make_plan(make_suite(), site))
+    runs = all_runs(make_plan(make_suite(keep_checkpoints=False), site))
+    assert [x.trial.context["discard"] for x in before] == [[]] * 8
+    discard = [x.trial.context["discard"] for x in runs]
+    assert discard == [[], *[["save"]] * 7]
+    assert [x.trial.digest for x in runs] == [x.trial.digest for x in before]
+
+
+def test_one_mask_for_all_languages_is_a_setting(site):
+    settings = {"pathways": ["all"]}
+    suite = make_suite([Method("one", "lap", [0.5], settings)])
+    run = make_plan(suite, site)[1].runs["all"]
+    pruning = {"sparsity": 0.5, **settings}
+    assert options_of(run)["pruning"] == pruning
 
 
 def test_further_languages_of_the_data_are_left_out(site):

@@ -94,3 +94,29 @@ def test_what_failed_is_run_again_when_asked(run, site):
     assert [x["status"] for x in run(suite)[0]] == ["done", "failed"]
     rows, _ = run(suite, retry=("failed",))
     assert [x["status"] for x in rows] == ["done", "done"]
+
+
+def test_seeds_are_run_one_after_another(run):
+    suite = make_suite(seeds=[1, 2, 3])
+    rows, said = run(suite)
+    options = [x["result"]["options"] for x in rows]
+    order = [(x["seed"], x.get("method", "start")) for x in options]
+    # The next seed's start is there when this seed's runs have ended.
+    fixed = (1, "fixed_pathways")
+    assert order[0] == (1, "start") and order[1] == (2, "start")
+    assert order.index(fixed) < order.index((2, "none"))
+    assert order.index((3, "start")) < order.index(fixed)
+    assert order[-1] == (3, "fixed_pathways")
+    assert "part 5 of 5: 2 runs" in said
+    again, _ = run(suite, Choice(seeds=[2]))
+    assert len(again) == 8
+
+
+def test_checkpoints_that_nobody_needs_are_removed(run, site):
+    rows, _ = run(make_suite(keep_checkpoints=False))
+    assert [row["status"] for row in rows] == ["done"] * 8
+    for row in rows:
+        work = site.root / "trials" / row["digest"] / "work"
+        is_start = row["result"]["entry"] == "dense.yaml"
+        assert (work / "save").exists() == is_start
+        assert (work / "masks.pt").exists()

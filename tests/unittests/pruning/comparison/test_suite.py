@@ -104,6 +104,7 @@ def test_languages_are_those_of_the_data_if_none_are_named(load):
         ("name: lap", "name: lsp", "`methods` must be different"),
         ("name: lap", "name: start", "`name` of a method.*got 'start'"),
         ("name: lap", "name: a|b", "`name` of a method.*got 'a|b'"),
+        ("name: lap", "name: zero_shot", "`name` of a method.*'zero_shot'"),
         ("{name: lap,", "{method: lap,", "must have a `name`"),
         ("0.5, 0.8]", "0.5, 1.0]", r"`sparsities` must be in \[0, 1\)"),
         ("budget: 0.25", "budget: 0", "`budget` must be a finite number > 0"),
@@ -128,6 +129,19 @@ def test_languages_are_those_of_the_data_if_none_are_named(load):
             "`languages` must be .*, got False .*quotes",
         ),
         ("[en, ru]", "en", "`languages` must be a list, got 'en'"),
+        ("{heal: 0.2}", "{pathways: [en]}", r"of lap must be \[all\],.*'en'"),
+        ("name: lap", "name: lap, seeds: [1, 1]", "`seeds of lap` must be dif"),
+        ("name: lap", "name: lap, seeds: 1", "`seeds` must be a list, got 1"),
+        (
+            "step_s: 0.5",
+            "zero_shot: {number_of_epochs: 1}",
+            "`zero_shot` must not hold `number_of_epochs`",
+        ),
+        (
+            "step_s: 0.5",
+            "keep_checkpoints: 0",
+            "`keep_checkpoints` must be True or False, got 0",
+        ),
         ("name: small", "name: a/b", "`name` must be a name without"),
         (
             "step_s: 0.5",
@@ -158,6 +172,12 @@ def test_keys_that_few_suites_have(load):
     assert suite.method("lap").from_scratch
     assert not suite.method("lsp").from_scratch
     assert suite.related == [[["ru", "en"], ["en", "ru"]]]
+    assert suite.zero_shot is None and suite.keep_checkpoints
+    text = YAML.replace("name: lap,", "name: lap, seeds: [2],")
+    suite = load(text + "zero_shot: {a: 1}\nkeep_checkpoints: False\n")
+    assert suite.method("lap").seeds == [2]
+    assert suite.method("lsp").seeds is None
+    assert suite.zero_shot == {"a": 1} and not suite.keep_checkpoints
 
 
 @pytest.mark.parametrize(
