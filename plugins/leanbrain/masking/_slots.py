@@ -105,6 +105,20 @@ class SlotSet:
         for slot in self._slots.values():
             slot.take(slot.shown)
 
+    def settle_and_show(self, bits: Bits, names: Names = None) -> None:
+        """Does both, parameters one by one where they then stay in a cache."""
+        for group in self._groups(names):
+            self.settle(group)
+            self.show(bits, group)
+
+    def take_and_show(
+        self, taken: Bits, bits: Bits, names: Names = None
+    ) -> None:
+        """Does both, parameters one by one where they then stay in a cache."""
+        for group in self._groups(names):
+            self.take(taken, group)
+            self.show(bits, group)
+
     def show(self, bits: Bits, names: Names = None) -> None:
         """Writes dense copies to the parameters, zero outside of masks.
 
@@ -125,6 +139,13 @@ class SlotSet:
                 slot.note_sums()
         # Inside an autocast the next layer would be given the old weights.
         torch.clear_autocast_cache()
+
+    def _groups(self, names: Names) -> Iterable[Sequence[str]]:
+        """Returns names of which those that need no wait go together."""
+        named = list(self._named(names))
+        devices = {self._slots[name].parameter.device.type for name in named}
+        # Comparing sums waits for a device: once there, for all of them.
+        return [[name] for name in named] if devices == {"cpu"} else [named]
 
     def _named(self, names: Names) -> Iterable[str]:
         """Returns the names of some slots, by default of all."""

@@ -89,7 +89,7 @@ class PathwaySwitch:
         # Of the state "dense": which parameters are, and what was before.
         self._exposed: Sequence[str] | None = None
         self._before = self._state = REST
-        self._show(REST)
+        self._rest()
 
     @property
     def state(self) -> str:
@@ -118,17 +118,13 @@ class PathwaySwitch:
         """
         check_known("pathway", pathway, self.masks.pathways)
         self._demand("enter", REST, *self.masks.pathways)
-        self._slots.follow()
-        self._slots.settle()
-        self._show(pathway)
+        self._go_to(pathway)
 
     def leave(self) -> None:
         """Back to rest, from any state; from "dense" as `commit(None)`."""
         if self._state == DENSE:
             self.commit(None)
-        self._slots.follow()
-        self._slots.settle()
-        self._show(REST)
+        self._go_to(REST)
 
     @contextmanager
     def pathway(self, name: str) -> Iterator[PathwaySwitch]:
@@ -156,8 +152,7 @@ class PathwaySwitch:
         if self._state == DENSE:
             return
         self._slots.follow()
-        self._slots.settle(names)
-        self._slots.show(None, names)
+        self._slots.settle_and_show(None, names)
         self._exposed = names
         self._before = REST if names is None else self._state
         self._state = DENSE
@@ -181,9 +176,10 @@ class PathwaySwitch:
         self._slots.follow()
         # Always, not only if changed: fused optimizers do not count their
         # writes, and what did not change is copied onto itself.
-        bits = None if pathways is None else self.masks.union(pathways)
-        self._slots.take(bits, self._exposed)
-        self._show(self._before, self._exposed)
+        taken = None if pathways is None else self.masks.union(pathways)
+        shown = self._bits_of(self._before)
+        self._slots.take_and_show(taken, shown, self._exposed)
+        self._state = self._before
 
     def refresh(self) -> None:
         """Re-writes the rest state after masks or parameters were changed.
@@ -195,7 +191,7 @@ class PathwaySwitch:
         self._demand("refresh", REST, DENSE)
         self._slots.follow()
         self._slots.take_shown()
-        self._show(REST)
+        self._rest()
 
     # -- values -------------------------------------------------------------
 
@@ -211,17 +207,18 @@ class PathwaySwitch:
             self._slots.take_shown()  # not all of it may be dense
         else:
             self._slots.take(None)
-        self._show(REST)
+        self._rest()
 
-    def dense(self, name: str, in_backward: bool = False) -> torch.Tensor:
+    def dense(self, name: str, settled: bool = False) -> torch.Tensor:
         """Returns theta of a parameter, to be read only.
 
         Arguments
         ---------
         name : str
             Name of the parameter.
-        in_backward : bool
-            True spares summing the bits, where nobody writes weights.
+        settled : bool
+            True spares summing the bits, where nobody has written weights
+            since the state was entered: in a backward pass, say.
 
         Returns
         -------
@@ -231,7 +228,7 @@ class PathwaySwitch:
         """
         slot = self._slots[name]
         if self._state != DENSE:
-            slot.settle(counters_only=in_backward)
+            slot.settle(counters_only=settled)
         return slot.dense
 
     def set_values(self, name: str, where: torch.Tensor, value: float) -> None:
@@ -282,14 +279,24 @@ class PathwaySwitch:
         union = self._slots.union()
         put_outside(self._slots.theta(), union, dormant)
         self._slots.take(union)
-        self._show(REST)
+        self._rest()
 
-    def _show(self, state: str, names: Sequence[str] | None = None) -> None:
-        """Goes to a state; what changed has been taken before."""
-        rest = state == REST
-        bits = self._slots.union() if rest else self._slots.pathway(state)
-        self._slots.show(bits, names)
+    def _go_to(self, state: str) -> None:
+        """Goes to a state; what changed is taken before."""
+        self._slots.follow()
+        self._slots.settle_and_show(self._bits_of(state))
         self._state = state
+
+    def _rest(self) -> None:
+        """Goes to rest; what changed has been taken before."""
+        self._slots.show(self._slots.union())
+        self._state = REST
+
+    def _bits_of(self, state: str) -> Mapping[str, torch.Tensor]:
+        """The masks of what a state shows."""
+        if state == REST:
+            return self._slots.union()
+        return self._slots.pathway(state)
 
     def _demand(self, method: str, *states: str) -> None:
         """Refuses a call in any other state."""

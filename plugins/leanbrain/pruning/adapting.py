@@ -36,6 +36,8 @@ def update_masks(
     at : int, optional
         The step whose sparsity they get; default: the present one.
     """
+    # Takes what was written to the parameters, once for all pathways.
+    pruner.switch.leave()
     before = pruner.masks.clone()
     step = pruner.step if at is None else at
     progress = 1.0 if final else pruner.plan.progress(step)

@@ -275,7 +275,7 @@ class AdaptivePruner(PathwayTraining):
         first = pathway not in self.settled
         scale = self.loss_scale()
         unscaled = dense if scale == 1.0 else dense / scale
-        theta = self.switch.dense(name, in_backward=True)
+        theta = self.switch.dense(name, settled=True)
         if self.scores.observe(first, pathway, name, theta, unscaled):
             self._dense_gradient = True
 

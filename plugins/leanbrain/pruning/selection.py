@@ -218,7 +218,7 @@ class MaskSelector:
 
         def compute(name: str) -> torch.Tensor:
             """The scores of one parameter."""
-            theta = self.switch.dense(name)
+            theta = self.switch.dense(name, settled=True)
             usable = self.scores.usable(score, pathway, name)
             value: torch.Tensor = usable.value(pathway, name, theta)
             if active is None:

@@ -154,7 +154,7 @@ def test_values_that_change_places_unseen_are_seen(rig):
 def test_in_a_backward_pass_only_counters_are_looked_at(rig):
     held = rig.switch.dense("raw").clone()
     rig.net.raw.data.mul_(2)
-    assert torch.equal(rig.switch.dense("raw", in_backward=True), held)
+    assert torch.equal(rig.switch.dense("raw", settled=True), held)
     assert not torch.equal(rig.switch.dense("raw"), held)
 
 

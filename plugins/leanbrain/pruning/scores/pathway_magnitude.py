@@ -204,7 +204,8 @@ class PathwayMagnitude:
         for work, root, theta, square, d, out in in_blocks(
             self._space_for(weight), weight, average.values, drift, score
         ):
-            work.copy_(theta).abs_().add_(root.copy_(d)).clamp_(min=0.0)
+            torch.abs(theta.float(), out=work)
+            work.add_(root.copy_(d)).clamp_(min=0.0)
             self._code.decode(square, root).mul_(average.unit).sqrt_()
             # Roots of roots take a fifth of the time of other powers.
             torch.mul(work, root.pow_(self.sensitivity), out=out)
