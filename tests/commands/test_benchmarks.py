@@ -10,7 +10,10 @@ from short_forms import Short
 
 FOLDER = ROOT / "tests" / "benchmarks"
 SCRIPTS = sorted(path.name for path in FOLDER.glob("bench_*.py"))
-NEEDS = {"bench_nmf.py": "sklearn"}
+NEEDS = {
+    "bench_nmf.py": "sklearn",
+    "bench_whisper_step.py": "transformers",
+}
 
 
 def kept(checkout):
