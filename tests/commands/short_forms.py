@@ -92,6 +92,7 @@ FINE_TUNED = "results/MultilingualPrompts/whisper/dense/1234/save"
 WEIGHTS = "python whisper_prepare.py"
 WHISPER_DENSE = f"python train.py hparams/dense.yaml {FIVE}"
 COMPARE = "--debug --methods {} --sparsities 0.8"
+COMPARE_WHISPER = "python compare.py suites/whisper.yaml --data_folder DATA"
 
 DIGITS = "recipes/SpokenDigits/classification"
 FEW = "--number_of_epochs=1 --batches_per_epoch=4 --noise_snrs_db=[10]"
@@ -291,6 +292,17 @@ SHORT: dict[str, Short] = {
         folder=WHISPER,
         after=(WEIGHTS,),
         leaves="results/zero_shot/result.json",
+    ),
+    f"{COMPARE_WHISPER} --dry_run": Short(
+        replace=ON_PROMPTS, folder=WHISPER, after=(WEIGHTS,), says="to run"
+    ),
+    COMPARE_WHISPER: Short(
+        COMPARE.format("lap"),
+        replace=ON_PROMPTS,
+        folder=WHISPER,
+        after=(WEIGHTS,),
+        leaves="results/MultilingualPrompts/whisper/compare-whisper-debug/"
+        "report.html",
     ),
     # Spoken digits
     FBANK: Short(

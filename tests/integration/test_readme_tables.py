@@ -1,6 +1,5 @@
 """Tables in the READMEs come from the kept results, and are up to date."""
 
-import importlib.util
 import json
 import statistics
 
@@ -13,30 +12,26 @@ from leanbrain.pruning.comparison.words import details, verdict
 from leanbrain.text import markdown_text
 
 
-def load(path):
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+@pytest.fixture(scope="module")
+def tables(repo_root, pieces_of):
+    folder = repo_root / "recipes" / "MultilingualPrompts" / "common"
+    with pieces_of(folder) as load:
+        yield load("readme_tables")
 
 
 @pytest.fixture(scope="module")
-def tables(repo_root):
-    recipe = repo_root / "recipes/MultilingualPrompts/ASR/CTC"
-    return load(recipe / "readme_tables.py")
-
-
-@pytest.fixture(scope="module")
-def fake(repo_root):
+def fake(repo_root, pieces_of):
     folder = repo_root / "tests/unittests/pruning/comparison"
-    return load(folder / "fake_kept.py")
+    with pieces_of(folder) as load:
+        yield load("fake_kept")
 
 
 def test_the_readmes_show_what_the_csv_files_hold(tables):
-    for path in tables.READMES:
-        text = path.read_text(encoding="utf-8")
-        assert "<!-- table: " in text
+    texts = {x: x.read_text(encoding="utf-8") for x in tables.READMES}
+    for path, text in texts.items():
         assert tables.filled(text) == text, f"run readme_tables.py: {path.name}"
+    # Pages of the Whisper recipe have none before it has results.
+    assert sum("<!-- table: " in x for x in texts.values()) >= 3
 
 
 def result(folder, mean, seed, start_steps=0):
@@ -58,7 +53,8 @@ def result(folder, mean, seed, start_steps=0):
 
 
 def test_collect_and_table_by_hand(tables, tmp_path, monkeypatch):
-    monkeypatch.setattr(tables, "RESULTS", tmp_path / "kept")
+    monkeypatch.setattr(tables, "DEMO", tmp_path / "kept")
+    monkeypatch.setattr(tables, "RESULTS", (tmp_path / "kept",))
     (tmp_path / "kept").mkdir()
     result(tmp_path / "runs" / "pathways" / "1", 10.0, 1, 1000)
     result(tmp_path / "runs" / "pathways" / "2", 12.0, 2, 1000)
@@ -87,7 +83,7 @@ def test_a_run_twice_is_refused(tables, tmp_path):
 
 
 def test_missing_results_are_named(tables, tmp_path, monkeypatch):
-    monkeypatch.setattr(tables, "RESULTS", tmp_path)
+    monkeypatch.setattr(tables, "RESULTS", (tmp_path,))
     with pytest.raises(UserError, match="got no file other.csv"):
         tables.table_of("other")
     with pytest.raises(UserError, match="must hold a result.json"):
@@ -108,7 +104,8 @@ def kept(tables, fake, tmp_path, monkeypatch):
         (1, 2),
         "mine",
     )
-    monkeypatch.setattr(tables, "RESULTS", tmp_path)
+    # In the second folder: whichever recipe has them.
+    monkeypatch.setattr(tables, "RESULTS", (tmp_path / "none", tmp_path))
     write_kept(kept, tmp_path)
     return kept
 
@@ -141,7 +138,7 @@ def test_the_main_table_is_of_the_main_sparsity_alone(
     tables, fake, tmp_path, monkeypatch
 ):
     kept = fake.make(name="all")
-    monkeypatch.setattr(tables, "RESULTS", tmp_path)
+    monkeypatch.setattr(tables, "RESULTS", (tmp_path,))
     write_kept(kept, tmp_path)
     text = filled_with(tables, "main_all")
     rows = [x for x in text.splitlines() if x.startswith("| ")][1:]
@@ -154,7 +151,37 @@ def test_the_main_table_is_of_the_main_sparsity_alone(
 
 
 def test_a_comparison_without_results_is_named(tables, tmp_path, monkeypatch):
-    monkeypatch.setattr(tables, "RESULTS", tmp_path)
+    monkeypatch.setattr(tables, "RESULTS", (tmp_path,))
     for name in ("grid_other", "verdict_other"):
         with pytest.raises(UserError, match="got no file compare_other.json"):
             filled_with(tables, name)
+
+
+def test_a_part_of_a_comparison_fills_the_tables(
+    tables, fake, tmp_path, monkeypatch
+):
+    """Controls of one seed, a seed that has only begun, no dense control."""
+    kept = fake.without(
+        fake.make(name="part"),
+        lambda x: x["method"] == "dense"
+        or (x["method"] == "imp" and x["seed"] > 1)
+        or (x["sparsity"] == 0.9 and x["seed"] == 3),
+    )
+    monkeypatch.setattr(tables, "RESULTS", (tmp_path,))
+    write_kept(kept, tmp_path)
+    kinds = ("verdict", "details", "grid", "differences", "main", "wer")
+    text = filled_with(tables, *(f"{x}_part" for x in kinds))
+    assert "Seed 2, 3 is not among the runs of imp (80 %)." in text
+    assert "lap (90 %)" in text and "dense" not in text
+    assert "Mean and standard deviation over seeds, or one seed alone;" in text
+    lines = [x.split("|")[1:-1] for x in text.splitlines() if x[:2] == "| "]
+    cells = [[y.strip() for y in x] for x in lines]
+    (imp, *_) = [x for x in cells if x[0] == "imp" and x[1] == "80 %"]
+    assert ["compared with", "sparsity", "seeds"] in [x[:3] for x in cells]
+    assert imp[2] == "1"
+    (grid,) = [x for x in cells if x[0] == "imp" and x[1] == "6,300"]
+    assert grid[2] == "" and float(grid[3])
+    first = [x for x in kept.rows if x["method"] == "lap"][0]
+    rows = fake.rows_of(kept, "lap", first["sparsity"])
+    wer = statistics.mean(x["wer_ru"] for x in rows)
+    assert f"{wer:.2f}" in text

@@ -137,6 +137,7 @@ def _row(cell: Cell, done: Results, masks: Mapping[str, Any]) -> Row:
         "mean_cer": sum(cer.values()) / len(cer),
         **{f"cer_{language}": x for language, x in cer.items()},
         "mean_wer": sum(wer.values()) / len(wer),
+        **{f"wer_{language}": x for language, x in wer.items()},
         "flops": _sum(x.get("flops") for x in past),
         "union_density": masks["union_density"],
         "minutes": sum(x["seconds"] for x in past) / 60,

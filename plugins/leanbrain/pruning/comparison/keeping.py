@@ -171,12 +171,11 @@ def _check_methods(old: str, new: str) -> None:
 
 
 def _settings(text: str) -> dict[str, dict[str, Any]]:
-    """What a suite says of each method but for the sparsities."""
+    """What a suite says of each method but for the sparsities and seeds."""
     methods = yaml.safe_load(text)["methods"]
+    free = ("name", "sparsities", "seeds")
     return {
-        x["name"]: {
-            k: v for k, v in x.items() if k not in ("name", "sparsities")
-        }
+        x["name"]: {k: v for k, v in x.items() if k not in free}
         for x in methods
     }
 
@@ -184,6 +183,7 @@ def _settings(text: str) -> dict[str, dict[str, Any]]:
 def _fixed_part(text: str) -> dict[str, Any]:
     """What the rows of a suite have in common, as its YAML says it."""
     free = ("methods", "seeds", "sparsities", "step_s", "run_s", "related")
+    free += ("keep_checkpoints",)
     keys = yaml.safe_load(text)
     return {k: v for k, v in keys.items() if k not in free}
 

@@ -29,7 +29,9 @@ def notes(found: Findings) -> list[str]:
     starts = [x.average("start_steps") for x in found.points]
     if found.mixed and None not in starts:
         scratch = [
-            x.method for x in found.points if not x.average("start_steps")
+            x.method
+            for x in found.points
+            if x.is_trained and not x.average("start_steps")
         ]
         longest = max(x for x in starts if x is not None)
         texts.append(
@@ -52,14 +54,15 @@ def _seeds(found: Findings) -> list[str]:
             f"There {number}: how much runs vary is hardly known, and the "
             "intervals may be too narrow."
         )
+    lacking: dict[str, list[Point]] = {}
     for point in found.points:
         missing = [str(x) for x in seeds if x not in point.seeds]
         if missing:
-            texts.append(
-                f"{point.method} at {percent(point.sparsity)} lacks seed "
-                f"{', '.join(missing)}."
-            )
-    return texts
+            lacking.setdefault(", ".join(missing), []).append(point)
+    return texts + [
+        f"Seed {missing} is not among the runs of {_named(points)}."
+        for missing, points in lacking.items()
+    ]
 
 
 def _commits(found: Findings) -> list[str]:
@@ -90,8 +93,8 @@ def _commits(found: Findings) -> list[str]:
     return texts
 
 
-def _named(points: Sequence[Point], among: Sequence[Point]) -> str:
-    """Lists methods, each with its sparsities."""
+def _named(points: Sequence[Point], among: Sequence[Point] = ()) -> str:
+    """Lists methods, each with its sparsities; or says that it is all."""
     if len(points) > 1 and len(points) == len(among):
         return "all"
     places: dict[str, list[str]] = {}

@@ -46,6 +46,12 @@ class Point:
         """The seeds, as they come."""
         return tuple(row["seed"] for row in self.rows)
 
+    @property
+    def is_trained(self) -> bool:
+        """Whether it has had any step, be it of its dense start."""
+        steps = [self.average(x) for x in ("total_steps", "start_steps")]
+        return steps != [0.0, 0.0]
+
     def average(self, column: str) -> float | None:
         """Mean of a column over the seeds; None where one has no number."""
         values = [row.get(column) for row in self.rows]
@@ -68,6 +74,11 @@ class Versus:
     point: Point
     other: Point
     difference: Difference
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """Those that both have."""
+        return tuple(x for x in self.point.seeds if x in self.other.seeds)
 
     @property
     def lower(self) -> bool:
@@ -115,7 +126,8 @@ class Findings:
     @property
     def mixed(self) -> bool:
         """Whether some begin with a dense start, and others from scratch."""
-        return len({x.average("start_steps") for x in self.points}) > 1
+        trained = [x for x in self.points if x.is_trained]
+        return len({x.average("start_steps") for x in trained}) > 1
 
     def steps_of(self, point: Point) -> float | None:
         """The optimizer steps by which methods can be compared.

@@ -41,8 +41,8 @@ class Kept:
         One for each method, sparsity and seed: "method", "sparsity", "seed",
         "steps" (of its last run), "total_steps", "flops" and "minutes" (of
         all runs that it took beyond the dense start), "start_steps" (of that
-        start, 0 from scratch), "mean_cer", "mean_wer"
-        and "cer_<language>" (percent, of the test set), "union_density",
+        start, 0 from scratch), "mean_cer", "mean_wer", "cer_<language>" and
+        "wer_<language>" (percent, of the test set), "union_density",
         "overlap_<a>_<b>" (of two languages), "commit" (`joined_commits` of
         all its runs), "cpu", "cores", "torch", "speechbrain". What is not
         known is None or not there.

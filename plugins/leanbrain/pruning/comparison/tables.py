@@ -112,22 +112,30 @@ def differences(found: Findings) -> Table:
     Returns
     -------
     list
-        The rows, by sparsity; lower is better for the reference.
+        The rows, by sparsity; lower is better for the reference. A column of
+        the number of seeds where not all differences are of as many.
     """
     level = _level(found)
     header = ["compared with", "sparsity", f"points ({level})"]
     header += [f"relative ({level})", "error is"]
     header += [f"steps {found.reference}", "steps other"]
-    return [header, *(_difference(found, x) for x in found.versus)]
+    rows = [header, *(_difference(found, x) for x in found.versus)]
+    seeds = [len(x.seeds) for x in found.versus]
+    if len(set(seeds)) > 1:
+        for row, number in zip(rows, ["seeds", *map(str, seeds)], strict=True):
+            row.insert(2, number)
+    return rows
 
 
-def by_language(found: Findings) -> Table:
-    """Lists the CER of every language, mean over the seeds.
+def by_language(found: Findings, rate: str = "cer") -> Table:
+    """Lists the errors of every language, mean over the seeds.
 
     Arguments
     ---------
     found : Findings
         The results.
+    rate : str
+        "cer" of characters, "wer" of words.
 
     Returns
     -------
@@ -137,7 +145,8 @@ def by_language(found: Findings) -> Table:
         methods.
     """
     names = list(found.kept.languages)
-    columns = ["mean_cer", *(f"cer_{x}" for x in names)]
+    columns = [f"{rate}_{x}" for x in names]
+    columns = [f"mean_{rate}", *columns]
     rows = [["method", "sparsity", "mean", *names]]
     for sparsity in (0.0, *found.sparsities):
         for point in found.at(sparsity):

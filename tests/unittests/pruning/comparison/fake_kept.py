@@ -114,6 +114,7 @@ def _row(name, edits, characters, count):
         "mean_cer": mean,
         **{f"cer_{k}": x for k, x in cer.items()},
         "mean_wer": 2 * mean,
+        **{f"wer_{k}": 2 * x for k, x in cer.items()},
         "flops": 3.0e14 * count * (1 - 0.5 * sparsity),
         "union_density": 1 - sparsity,
         "minutes": 9.5 * count,

@@ -92,6 +92,7 @@ def test_a_row_for_every_cell(kept, cells):
 def test_the_numbers_of_one_run(kept):
     row = row_of(kept, "dense")
     assert (row["mean_cer"], row["cer_en"], row["mean_wer"]) == (11, 11, 21)
+    assert (row["wer_en"], row["wer_ru"]) == (21, 21)
     assert (row["steps"], row["total_steps"]) == (60, 60)
     assert (row["flops"], row["minutes"]) == (101.0, 1.0)
     assert (row["commit"], row["cpu"], row["cores"]) == (

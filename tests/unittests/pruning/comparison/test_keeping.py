@@ -167,6 +167,9 @@ def test_rows_of_a_method_with_other_settings_are_not_merged(kept, tmp_path):
     keep(whole, tmp_path)
     fewer = kept.suite.replace("{name: imp}", "{name: imp, sparsities: [0.8]}")
     merged(replace(whole, suite=fewer), tmp_path)
+    fewer = kept.suite.replace("{name: imp}", "{name: imp, seeds: [1]}")
+    fewer += "keep_checkpoints: False\n"
+    merged(replace(whole, suite=fewer), tmp_path)
     more = kept.suite.replace(
         "{name: imp}", "{name: imp, settings: {rounds: 9}}"
     )

@@ -126,6 +126,8 @@ def test_errors_of_every_language(kept, found):
     gap = mean(x["cer_uk"] for x in rows_of(kept, "adaptive", 0.9))
     gap -= mean(x["cer_uk"] for x in rows)
     below = dict(zip(table[0], table[place + 1], strict=True))
+    words_of = cells(tables.by_language(found, "wer"), "lap", "90 %")
+    assert words_of["uk"] == f"{mean(x['wer_uk'] for x in rows):.2f}"
     assert below["method"] == "adaptive − lap" and below["sparsity"] == ""
     assert below["uk"] == f"{gap:+.2f}"
 
@@ -144,7 +146,12 @@ def test_differences_are_of_the_common_seeds(kept):
     assert len(gaps) == 2
     row = table[names.index("adaptive − lap")]
     assert row[table[0].index("en")] == f"{mean(gaps):+.2f}"
-    assert "lap at 70 % lacks seed 2." in words.notes(found)
+    missing = "Seed 2 is not among the runs of lap (70 %, 80 %, 90 %)."
+    assert missing in words.notes(found)
+    # Of how many seeds each difference is, where that differs.
+    table = tables.differences(found)
+    assert cells(table, "lap", "70 %")["seeds"] == "2"
+    assert cells(table, "dense", "70 %")["seeds"] == "3"
 
 
 def test_overlaps_are_of_methods_whose_masks_differ(found):

@@ -184,3 +184,16 @@ def test_commits_within_a_row_are_told(kept):
     rows = [{**x, "commit": f"c{x['seed']}"} for x in kept.rows]
     texts = words.notes(analyse(replace(kept, rows=rows), draws=20))
     assert "Of different commits by seed: all." in texts
+
+
+def test_a_model_that_nobody_has_trained_is_no_run_from_scratch(kept):
+    """Its steps are 0, those of the others are compared as before."""
+    rows = [{**x, "start_steps": 5000} for x in kept.rows]
+    as_it_is = {"total_steps": 0, "start_steps": 0, "method": "zero_shot"}
+    rows += [{**x, **as_it_is} for x in rows if x["method"] == "dense"]
+    found = analyse(replace(kept, rows=rows), draws=20)
+    assert not found.mixed
+    assert not any("random weights" in x for x in words.notes(found))
+    rows = [x for x in rows if x["method"] != "zero_shot"]
+    rows[0] = {**rows[0], "start_steps": 0}
+    assert analyse(replace(kept, rows=rows), draws=20).mixed

@@ -1,0 +1,1 @@
+../../common/readme_tables.py
