@@ -44,9 +44,16 @@ def assert_same(a, b):
             assert torch.equal(x, y), key
 
 
-def run(toy, folder, stop_at=None, **settings):
-    """Trains with a checkpoint every 3 steps; optionally dies."""
+def run(toy, folder, stop_at=None, high=(), **settings):
+    """Trains with a checkpoint every 3 steps; optionally dies.
+
+    After as many steps as are in `high` the guard sees huge losses.
+    """
     pruner = toy.make_pruner(**settings)
+    see = pruner.guard_loss
+    pruner.guard_loss = lambda pathway, loss: see(
+        pathway, loss * (1e3 if pruner.step in high else 1.0)
+    )
     brain = toy.make_brain(
         folder, pruner, dropout=0.2, ckpt_interval_steps=3, epochs=2
     )
@@ -76,6 +83,20 @@ def test_resume_equals_a_straight_run_bit_for_bit(toy, tmp_path, stop_at):
     with pytest.raises(Stop):
         run(toy, tmp_path / "b", stop_at)
     assert_same(straight, snapshot(*run(toy, tmp_path / "b")))
+
+
+@pytest.mark.parametrize("stop_at", [5, 11])
+def test_resume_goes_on_with_what_the_guard_holds(toy, tmp_path, stop_at):
+    high = range(3, 9)
+    first, straight = run(toy, tmp_path / "a", high=high)
+    with pytest.raises(Stop):
+        run(toy, tmp_path / "b", stop_at, high=high)
+    second, resumed = run(toy, tmp_path / "b", high=high)
+    assert_same(snapshot(first, straight), snapshot(second, resumed))
+    assert resumed.guard.state_dict() == straight.guard.state_dict()
+    assert any(straight.guard.lag.values())
+    sparsities = [1 - straight.masks.density(p) for p in toy.LANGUAGES]
+    assert min(sparsities) < 0.69
 
 
 def test_every_checkpoint_is_the_sparse_model(toy, tmp_path):

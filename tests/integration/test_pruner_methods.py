@@ -9,6 +9,7 @@ import torch
 from leanbrain.checks import UserError
 from leanbrain.pruning.allocation.shares import per_layer
 from leanbrain.pruning.focal import FocalWeights
+from leanbrain.pruning.guard import LossGuard
 from leanbrain.pruning.rewinding import Rewind
 from leanbrain.pruning.schedules import constant, geometric
 from leanbrain.pruning.scores.noise import RandomScore
@@ -263,6 +264,7 @@ def test_opt_class_refuses_what_needs_the_brain(toy):
         ({"rewind": Rewind()}, "without `rewind`"),
         ({"loss_weights": FocalWeights()}, "without `loss_weights`"),
         ({"train_weights": False}, "must train the weights"),
+        ({"guard": LossGuard(factor=5.0)}, "without a `guard` of its own"),
     ]:
         pruner = toy.make_pruner(pathways=["all"], **settings)
         with pytest.raises(UserError, match=match):

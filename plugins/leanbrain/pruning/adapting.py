@@ -6,6 +6,12 @@ import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from leanbrain.pruning.guard.backing_off import (
+    not_held,
+    progress_of,
+    say_short,
+    say_unseen,
+)
 from leanbrain.pruning.ranks import agree_on_digest, is_distributed
 from leanbrain.pruning.rewinding import lost_weights
 
@@ -25,6 +31,9 @@ def update_masks(
 ) -> None:
     """New masks for some pathways, at the sparsity of the plan.
 
+    Those that the guard holds keep theirs; when it no longer does, their
+    schedule goes on where it was.
+
     Arguments
     ---------
     pruner : AdaptivePruner
@@ -38,11 +47,14 @@ def update_masks(
     """
     # Takes what was written to the parameters, once for all pathways.
     pruner.switch.leave()
+    chosen = not_held(pruner, due, final)
+    if not chosen:
+        return
     before = pruner.masks.clone()
     step = pruner.step if at is None else at
-    progress = 1.0 if final else pruner.plan.progress(step)
-    sparsity = float(pruner.plan.schedule(progress))
-    for pathway in due:
+    for pathway, lag in chosen:
+        progress = progress_of(pruner, step, lag, final)
+        sparsity = float(pruner.plan.schedule(progress))
         first = pathway not in pruner.settled
         if not final and not pruner.scores.seen(first, pathway, 1):
             logger.warning(
@@ -59,11 +71,17 @@ def update_masks(
     pruner.switch.leave()
     if pruner.rewind is not None and lost_weights(before, pruner.masks):
         pruner.rewind.restore(pruner.switch, pruner.optimizers)
+        if pruner.guard is not None:
+            pruner.guard.levels.rewind()
     if is_distributed():
         agree_on_digest(pruner.masks.digest())
     if pruner.monitor is not None:
+        planned = float(
+            pruner.plan.schedule(progress_of(pruner, step, 0, final))
+        )
+        updated = [pathway for pathway, _ in chosen]
         pruner.monitor.on_update(
-            pruner.step, due, before, pruner.masks, pruner.targets, sparsity
+            pruner.step, updated, before, pruner.masks, pruner.targets, planned
         )
 
 
@@ -82,7 +100,10 @@ def freeze(pruner: AdaptivePruner) -> None:
             ", ".join(unsettled),
         )
     if pruner.update is not None or unsettled:
+        before = pruner.masks.clone()
         update_masks(pruner, pruner.pathways, final=True)
+        say_unseen(pruner, before)
+    say_short(pruner)
     pruner.frozen = True
     pruner.scores.reset()
     pruner.log.frozen()

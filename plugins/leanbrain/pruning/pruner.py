@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from leanbrain._stats import as_number
 from leanbrain.checks import UserError, check_callable
 from leanbrain.masking.targets import Target
 from leanbrain.pruning.adapting import freeze, update_masks
 from leanbrain.pruning.allocation import shares as allocations
+from leanbrain.pruning.guard.backing_off import close_step
+from leanbrain.pruning.guard.guard import GUARD, LossGuard, LossWatch
 from leanbrain.pruning.host.checkpoints import warn_if_sparse
 from leanbrain.pruning.plan import PruningPlan
 from leanbrain.pruning.progress_log import ProgressLog
@@ -90,6 +93,9 @@ class AdaptivePruner(PathwayTraining):
         Puts back an early model after every update that took weights away.
     loss_weights : FocalWeights, optional
         Weighs the training loss of a batch by its pathway.
+    guard : LossGuard or None
+        Holds masks while the training loss is many times what it was, and
+        stops a run whose loss stays there; None lets pruning go on.
     include, exclude, groups
         See ``select_targets``.
     monitor : PruningMonitor, optional
@@ -125,6 +131,7 @@ class AdaptivePruner(PathwayTraining):
         keep_dormant: bool = True,
         rewind: Rewind | None = None,
         loss_weights: FocalWeights | None = None,
+        guard: LossGuard | None = GUARD,
         include: Sequence[str] = ("*",),
         exclude: Sequence[str] | None = None,
         groups: Mapping[str, Sequence[str]] | None = None,
@@ -162,6 +169,11 @@ class AdaptivePruner(PathwayTraining):
         )
         self.rewind = rewind
         self.loss_weights = loss_weights
+        self.guard = (
+            None
+            if guard is None
+            else LossWatch(guard, self.pathways, total_steps)
+        )
         self.keep_dormant = bool(keep_dormant)
         if not (self.keep_dormant or self.train_weights):
             raise UserError(
@@ -284,6 +296,7 @@ class AdaptivePruner(PathwayTraining):
         if not self.take_step():
             return
         self.step += 1
+        close_step(self)
         self._remember()
         if self.step == 2 and self.plan.rounds > 1:
             self.plan.warn_of_one_schedule()
@@ -313,15 +326,28 @@ class AdaptivePruner(PathwayTraining):
         return sum_over_ranks(seen, self.device)
 
     def _remember(self) -> None:
-        if self.rewind is not None:
-            self.rewind.take(self.step, self.switch if self.started else None)
+        if self.rewind is None:
+            return
+        self.rewind.take(self.step, self.switch if self.started else None)
+        if self.guard is not None and self.step == self.rewind.step:
+            self.guard.levels.mark()
 
     def note_loss(self, step: int, pathway: str, loss: Any) -> None:
         """Passes the training loss of a batch on to the monitor, unweighed."""
-        if self.loss_weights is not None and self.loss_weights.last is not None:
-            loss = self.loss_weights.last
         if self.monitor is not None:
+            loss = self._unweighed(loss)
             self.monitor.note_loss(step, pathway, float(loss))
+
+    def guard_loss(self, pathway: str, loss: Any) -> None:
+        """Shows the training loss of a batch to the guard, before its step."""
+        number = as_number(self._unweighed(loss))
+        if self.guard is not None and number is not None:
+            self.guard.note(pathway, number)
+
+    def _unweighed(self, loss: Any) -> Any:
+        if self.loss_weights is None or self.loss_weights.last is None:
+            return loss
+        return self.loss_weights.last
 
     # -- saving -------------------------------------------------------------
 

@@ -12,6 +12,7 @@ __all__ = [
     "is_distributed",
     "is_first_rank",
     "sum_over_ranks",
+    "sums_over_ranks",
     "union_names",
 ]
 
@@ -63,6 +64,18 @@ def sum_over_ranks(value: int, device: torch.device) -> int:
     total = torch.tensor(value, device=device)
     dist.all_reduce(total)
     return int(total)
+
+
+def sums_over_ranks(
+    values: Sequence[float], device: torch.device
+) -> list[float]:
+    """Sums of numbers over the ranks; the values themselves on one."""
+    if not is_distributed():
+        return list(values)
+    totals = torch.tensor(values, device=device)
+    dist.all_reduce(totals)
+    found: list[float] = totals.tolist()
+    return found
 
 
 def agree_on_digest(digest: str) -> None:

@@ -13,7 +13,15 @@ __all__ = ["load_state", "state_of"]
 
 # Attributes with a state of their own; some are None. A checkpoint of an
 # earlier version lacks some of them.
-PARTS = ("turns", "scores", "monitor", "rewind", "loss_weights", "cost")
+PARTS = (
+    "turns",
+    "scores",
+    "monitor",
+    "rewind",
+    "loss_weights",
+    "cost",
+    "guard",
+)
 
 
 def state_of(pruner: AdaptivePruner) -> dict[str, Any]:

@@ -76,6 +76,11 @@ class MaskSelector:
         if getattr(scores.saliency, "within_tensors", False):
             self._check_allocation()
 
+    @property
+    def only_prunes(self) -> bool:
+        """Whether updates take weights away and bring none back."""
+        return _is(self.update or prune_only, prune_only)
+
     def _check_allocation(self) -> None:
         """Refuses one that compares scores which rank each tensor by itself."""
         kind = type(self.scores.saliency).__name__

@@ -11,6 +11,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from leanbrain.checks import UserError
+from leanbrain.pruning.guard.backing_off import may_switch_off, say_end
 from leanbrain.pruning.host.checkpoints import CHECKPOINT_NAME
 from leanbrain.pruning.host.curves import listen, own_monitor
 from leanbrain.pruning.host.outcome import sentence_on
@@ -63,6 +64,7 @@ def attach(pruner: AdaptivePruner, brain: sb.Brain) -> None:
             "keep one of the two `attach` calls."
         )
     listen()
+    may_switch_off(pruner)
     if pruner.monitor is None:
         pruner.monitor = own_monitor(
             brain.checkpointer, getattr(brain, "hparams", None)
@@ -79,6 +81,8 @@ def attach(pruner: AdaptivePruner, brain: sb.Brain) -> None:
         )
     else:
         warn_of_new(brain, (t.parameter for t, _ in pruner.choice))
+        if pruner.guard is not None:
+            pruner.guard.levels.forget()  # its loss may be another one
     pruner.loss_scale = lambda: float(brain.scaler.get_scale())
     if brain.checkpointer is not None:
         register(pruner, brain.checkpointer)
@@ -214,6 +218,7 @@ def _wrap_batches(pruner: AdaptivePruner, brain: sb.Brain) -> None:
         if pruner.fits > 1 or pruner.batches:
             pruner.forget_window()  # its part of the batch around it
             return loss
+        pruner.guard_loss(pathway, loss)
         if due:
             pruner.finish_step()
         elif pruner.stepping.done:
@@ -281,6 +286,7 @@ def _wrap_stages(pruner: AdaptivePruner, brain: sb.Brain) -> None:
                 pruner.fits -= 1
         if not pruner.fits:
             pruner.log.end(sentence_on(pruner))
+            say_end(pruner)
             _warn_if_unfinished(pruner, brain)
 
     brain.on_stage_start = wrapped_on_stage_start

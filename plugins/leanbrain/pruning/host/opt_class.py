@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from leanbrain.checks import UserError, check_callable
+from leanbrain.pruning.guard.guard import GUARD
 from leanbrain.pruning.host.curves import listen, own_monitor
 from leanbrain.pruning.host.outcome import sentence_on
 from leanbrain.pruning.host.owned import unowned, unsaved_by
@@ -28,8 +29,9 @@ class PrunedOptimizer:
 
     For a stock ``train.py`` that nobody wants to edit: only ``opt_class`` in
     the YAML changes. There is one pathway, at work all the time; what needs
-    the Brain (pathways per batch, masks after checkpoint averaging) takes
-    ``AdaptivePruner.attach``. Masks appear with the first optimizer step.
+    the Brain (pathways per batch, masks after checkpoint averaging, the guard
+    over the training loss) takes ``AdaptivePruner.attach``. Masks appear with
+    the first optimizer step.
 
     Arguments
     ---------
@@ -89,6 +91,7 @@ class PrunedOptimizer:
         self.pruner, self.modules = pruner, modules
         self._hooks: list[Any] = []
         listen()
+        self._drop_guard()
         if pruner.monitor is None:
             pruner.monitor = own_monitor(checkpointer)
         atexit.register(_warn_if_unfinished, weakref.ref(pruner))
@@ -118,6 +121,18 @@ class PrunedOptimizer:
         self.pruner.stepping.after = self._finish_step
         self._listen_for_validation()
         return optimizer
+
+    def _drop_guard(self) -> None:
+        """Does without the guard over a loss that is not seen here."""
+        guard = self.pruner.guard
+        if guard is not None and guard.guard != GUARD:
+            raise UserError(
+                "`opt_class` pruning must be without a `guard` of its own "
+                "(attach the pruner to the Brain for it), got "
+                f"{guard.guard}."
+            )
+        self.pruner.guard = None
+        logger.info("The loss is not seen by an `opt_class`: no guard over it.")
 
     def _finish_step(self) -> None:
         """Counts the step; says what came out after the last one."""

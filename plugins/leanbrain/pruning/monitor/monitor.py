@@ -125,6 +125,22 @@ class PruningMonitor:
         self._write(step, "update", record, _update_scalars(record))
         self._draw_overlap(step, record)
 
+    def on_guard(self, step: int, what: str, sentence: str) -> None:
+        """Records that the guard over the training loss has said something.
+
+        Arguments
+        ---------
+        step : int
+            Optimizer steps done.
+        what : str
+            "held", "short" of the planned sparsity, or "high" at the end.
+        sentence : str
+            In full.
+        """
+        if _is_main():
+            record = {"what": what, "sentence": sentence}
+            self._write(step, "guard", record, {tags.guard(what): 1.0})
+
     def on_epoch(
         self, step: int, masks: MaskSet, sparsity_planned: float
     ) -> None:

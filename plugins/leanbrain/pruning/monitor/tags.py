@@ -16,6 +16,7 @@ __all__ = [
     "density",
     "explored",
     "group_density",
+    "guard",
     "layout",
     "loss",
     "mean_metric",
@@ -37,6 +38,11 @@ def density(pathway: str) -> str:
 def group_density(group: str, pathway: str) -> str:
     """Names the share of a layer group's weights that a pathway keeps."""
     return f"pruning/density_group/{group}/{pathway}"
+
+
+def guard(what: str) -> str:
+    """Names the steps at which the guard over the loss said something."""
+    return f"pruning/guard/{what}"
 
 
 def churn(pathway: str) -> str:
@@ -109,6 +115,7 @@ def layout(groups: Iterable[str] = ()) -> dict[str, dict[str, list[str]]]:
             "Churn (share of mask bits changed)": [churn(".+")],
             "Explored (share of weights ever used)": [explored(".+")],
             "Overlap (intersection over union)": [overlap(".+", ".+")],
+            "Steps at which the guard spoke": [guard(".+")],
         },
         "Layers": {
             f"Density of {group}": [group_density(re.escape(group), ".+")]

@@ -16,6 +16,7 @@ WRITTEN = [
     tags.explored("en"),
     tags.overlap("en", "fr"),
     tags.loss("en"),
+    tags.guard("held"),
     tags.metric("valid", "cer", "en"),
     tags.mean_metric("valid", "cer"),
     tags.group_density("model.CNN", "en"),
