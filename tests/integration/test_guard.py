@@ -208,7 +208,7 @@ BAD = {
     "95 %, rewound": ("lth", 120, 1e-3, 0, {"sparsity": 0.95}),
 }
 USABLE = 0.4  # of the words wrong, at most; 92 % are by chance, 8 % if dense
-STOPS = r"Training stops at step .* got .* times the .* at its best"
+STOPS = r"Training stops at step .* got .* times its reference"
 
 
 def prune(dense, case, guarded):

@@ -118,7 +118,9 @@ def not_held(
         elif watch.holds(
             pruner.step,
             pathway,
-            rises=_rises(pruner, pathway, lag, final),
+            # To count weights takes time: only where it matters.
+            rises=not watch.is_calm(pathway, final)
+            and _rises(pruner, pathway, lag, final),
             exchanges=not pruner.selector.only_prunes,
             final=final,
         ):
@@ -171,7 +173,9 @@ def say_unseen(pruner: AdaptivePruner, before: MaskSet) -> None:
     if pruner.guard is None or pruner.step < pruner.plan.total_steps:
         return
     masks = pruner.masks
-    shares = {p: masks.count(p) / before.count(p) for p in masks.pathways}
+    shares = {
+        p: masks.count(p) / max(1, before.count(p)) for p in masks.pathways
+    }
     worst = min(shares, key=lambda pathway: shares[pathway])
     if shares[worst] < 1.0 - UNSEEN:
         removed = 1.0 - shares[worst]

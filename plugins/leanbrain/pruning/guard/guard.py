@@ -160,14 +160,15 @@ class LossWatch:
         """
         before = self._due.get(pathway, step)
         self._due[pathway] = step
-        if rises:
+        if self.is_calm(pathway, final):
+            held = False
+        elif rises:
             held = self.is_broken(pathway)
             self.lag[pathway] += (step - before) * held
         else:
             # Shared weights train through all masks: those of one language
-            # may be what breaks another. No last move after harm was done.
-            harm = any(x.struck for x in self._falling.values())
-            held = exchanges and (harm or (final and pathway in self.worst))
+            # may be what breaks another.
+            held = exchanges and self._hurts(pathway, final)
         if not held:
             self.held.pop(pathway, None)
             return False
@@ -175,6 +176,15 @@ class LossWatch:
         level = self.levels.level(pathway)
         self.worst[pathway] = max(level, self.worst.get(pathway, 0.0))
         return True
+
+    def is_calm(self, pathway: str, final: bool) -> bool:
+        """Whether nothing can hold an update of a pathway."""
+        return not (self.is_broken(pathway) or self._hurts(pathway, final))
+
+    def _hurts(self, pathway: str, final: bool) -> bool:
+        """Whether moves do not heal; none is made at last where they did."""
+        struck = any(x.struck for x in self._falling.values())
+        return struck or (final and pathway in self.worst)
 
     def begins(self, step: int, pathway: str) -> None:
         """A pathway gets its first masks, which nothing holds."""

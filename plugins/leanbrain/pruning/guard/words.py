@@ -43,7 +43,7 @@ def short_sentence(
         f"{planned:.2%} planned: its masks were held for "
         f"{watch.lag[pathway]:,} steps, in which its loss was up to "
         f"{watch.worst[pathway]:.3g} "
-        f"({watch.levels.reference(pathway):.3g} at its best)."
+        f"(reference {watch.levels.reference(pathway):.3g})."
     )
 
 
@@ -52,7 +52,7 @@ def high_sentence(
 ) -> str:
     """That the run ends with a loss far above what it was."""
     return (
-        f"The run ends at step {pruner.step:,} with a high loss in training, "
+        f"Training ended at step {pruner.step:,} with a high loss, "
         f"at sparsity {_sparsity(pruner, pathway)}: {_loss(watch, pathway)}."
     )
 
@@ -63,11 +63,11 @@ def beside_sentence(
     """That one that was never seen without masks is far above the others."""
     levels = watch.levels
     return (
-        f"The run ends at step {pruner.step:,} with a high loss in training, "
+        f"Training ended at step {pruner.step:,} with a high loss, "
         f"at sparsity {_sparsity(pruner, pathway)}: "
         f"{levels.level(pathway):.3g} of {pathway}, which was not seen before "
         f"its masks, {levels.beside_others(pathway):.1f} times the "
-        f"{levels.common():.3g} of the others at their best."
+        f"reference {levels.common():.3g} of the others."
     )
 
 
@@ -87,7 +87,7 @@ def stop_error(
 ) -> UserError:
     """That there is nothing left to train on."""
     since = watch.since(pathway)
-    fell = f", too high since step {since:,}" if since is not None else ""
+    fell = f", too high since step {since + 1:,}" if since is not None else ""
     return UserError(
         f"Training stops at step {pruner.step:,} of "
         f"{pruner.plan.total_steps:,}, at sparsity "
@@ -101,10 +101,10 @@ def stop_error(
 def _loss(watch: LossWatch, pathway: str) -> str:
     """The loss of a pathway, beside what it was."""
     levels = watch.levels
-    times = f"{levels.ratio(pathway):.1f} times"
     return (
-        f"{levels.level(pathway):.3g} of {pathway}, {times} the "
-        f"{levels.reference(pathway):.3g} at its best"
+        f"{levels.level(pathway):.3g} of {pathway}, "
+        f"{levels.ratio(pathway):.1f} times its reference "
+        f"{levels.reference(pathway):.3g}"
     )
 
 
