@@ -182,8 +182,8 @@ def _settings(text: str) -> dict[str, dict[str, Any]]:
 
 def _fixed_part(text: str) -> dict[str, Any]:
     """What the rows of a suite have in common, as its YAML says it."""
-    free = ("methods", "seeds", "sparsities", "step_s", "run_s", "related")
-    free += ("keep_checkpoints",)
+    free = ["methods", "seeds", "sparsities", "related"]
+    free += ["step_s", "run_s", "keep_checkpoints"]
     keys = yaml.safe_load(text)
     return {k: v for k, v in keys.items() if k not in free}
 
