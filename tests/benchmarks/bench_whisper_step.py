@@ -213,7 +213,7 @@ def memory(options):
 def read():
     """The options."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--method", default="adaptive_paced")
+    parser.add_argument("--method", default="adaptive")
     parser.add_argument("--steps", type=int, default=40, help="of each phase")
     parser.add_argument("--warm_up", type=int, default=4, help="steps")
     parser.add_argument("--window", type=int, default=12, help="steps")

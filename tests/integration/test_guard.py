@@ -133,44 +133,56 @@ BAD = {
     "rate 100 x": ("one_shot", 120, 0.1, 0, {"sparsity": 0.5}),
     "rate 1,000 x": ("one_shot", 120, 1.0, 0, {"sparsity": 0.7}),
     "95 %, updates at every step": (
-        "adaptive",
+        "adaptive_learned",
         120,
         1e-3,
         0,
         {"sparsity": 0.95, "interval": 1},
     ),
-    "huge wander": ("adaptive", 120, 1e-3, 0, {"sparsity": 0.9, "wander": 5.0}),
-    "masks move, rate 100 x": ("adaptive", 120, 0.1, 0, {"sparsity": 0.7}),
+    "huge wander": (
+        "adaptive_learned",
+        120,
+        1e-3,
+        0,
+        {"sparsity": 0.9, "wander": 5.0},
+    ),
+    "masks move, rate 100 x": (
+        "adaptive_learned",
+        120,
+        0.1,
+        0,
+        {"sparsity": 0.7},
+    ),
     "rare language": (
-        "adaptive",
+        "adaptive_learned",
         120,
         1e-3,
         50,
         {"sparsity": 0.9, "interval": 1},
     ),
     "rare language, rate 10 x": (
-        "adaptive_paced",
+        "adaptive",
         120,
         0.01,
         50,
         {"sparsity": 0.9, "interval": 1},
     ),
     "huge pace": (
-        "adaptive_paced",
+        "adaptive",
         120,
         1e-3,
         0,
         {"sparsity": 0.9, "pace": 1e3},
     ),
     "huge pace, never final": (
-        "adaptive_paced",
+        "adaptive",
         120,
         1e-3,
         0,
         {"sparsity": 0.95, "pace": 100.0, "heal": 0.0},
     ),
-    "95 %, rate 10 x": ("adaptive_paced", 120, 0.01, 0, {"sparsity": 0.95}),
-    "95 %, rate 100 x": ("adaptive_paced", 120, 0.1, 0, {"sparsity": 0.95}),
+    "95 %, rate 10 x": ("adaptive", 120, 0.01, 0, {"sparsity": 0.95}),
+    "95 %, rate 100 x": ("adaptive", 120, 0.1, 0, {"sparsity": 0.95}),
     "99 % in stairs": ("lap", 120, 1e-3, 0, {"sparsity": 0.99}),
     "95 %, never final": (
         "lap",
@@ -259,7 +271,7 @@ def test_without_the_guard_they_do(dense, case, caplog):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("method", ["lap", "adaptive_paced", "adaptive"])
+@pytest.mark.parametrize("method", ["lap", "adaptive", "adaptive_learned"])
 def test_a_run_that_is_left_alone_is_bit_for_bit_the_same(dense, method):
     found = []
     for guarded in (True, False):

@@ -28,9 +28,9 @@ ONE_LANGUAGE = {"lsp", "adaptive_mono"}
 SEVERAL = {
     "adaptive",
     "adaptive_lap",
+    "adaptive_learned",
     "adaptive_lookahead",
     "adaptive_lsp",
-    "adaptive_paced",
     "fixed_pathways",
     "learned",
 }

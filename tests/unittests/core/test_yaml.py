@@ -134,7 +134,7 @@ def settings_of(path):
     ("recipe", "own"),
     [
         ("CTC", ("method:", "pruning:", "distillation_weight: 0.0")),
-        ("Whisper", ("method:", "pruning: {sparsity: 0.5}")),
+        ("Whisper", ("method:", "pruning: {}")),
     ],
 )
 def test_all_methods_train_with_the_same_numbers(recipe, own):

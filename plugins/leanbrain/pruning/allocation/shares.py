@@ -127,7 +127,11 @@ def erk(
 
 
 def global_(
-    saliency: Mapping[str, Tensor], sparsity: float, *, min_keep: int = 1
+    saliency: Mapping[str, Tensor],
+    sparsity: float,
+    *,
+    min_keep: int = 1,
+    least_share: float = 0.0,
 ) -> dict[str, int]:
     """Keeps the weights that rank highest in all tensors together.
 
@@ -143,6 +147,9 @@ def global_(
         Removed share of all weights together, in [0, 1).
     min_keep : int
         The least that a tensor keeps (all of it if it is smaller).
+    least_share : float
+        The least density of a tensor relative to that of all, in [0, 1): no
+        layer becomes so thin that nothing passes.
 
     Returns
     -------
@@ -163,9 +170,14 @@ def global_(
     {'a': 1, 'b': 1}
     >>> global_(scores, 0.5, min_keep=0)
     {'a': 2, 'b': 0}
+    >>> global_(scores, 0.5, min_keep=0, least_share=0.9)
+    {'a': 2, 'b': 0}
     """
+    check_fraction("least_share", least_share, high_open=True)
     sizes = {name: shape.numel() for name, shape in shapes_of(saliency).items()}
     total, low = bounds(sizes, sparsity, min_keep)
+    density = least_share * total / max(1, sum(sizes.values()))
+    low = {n: max(low[n], int(density * size)) for n, size in sizes.items()}
     free, kept = list(low), dict[str, int]()
     while True:
         found = top_counts(saliency, total - sum(kept.values()), names=free)

@@ -112,7 +112,18 @@ class RunningAverage:
             Space to work in, float32, `scratch_size` entries; so that an
             observation costs no new memory.
         """
-        past, new = self.mix(highest, decay)
+        self.seen += 1
+        # Equal to dividing the plain average by 1 - decay ** seen.
+        step = (1.0 - decay) / (1.0 - decay**self.seen)
+        if self.code.dtype == torch.float32:
+            self.values.lerp_(fresh.view(self.values.shape), step)
+            return
+        bound = self.bound + step * (highest - self.bound)
+        # Below this the factors overflow; such values are as good as zero.
+        usable = bound > self.code.full * torch.finfo(torch.float32).tiny
+        past = (1.0 - step) * self.bound / bound if usable else 0.0
+        new = step * self.code.full / bound if usable else 0.0
+        self.bound = bound if usable else 0.0
         size = scratch.numel()
         pairs = zip(
             self.values.view(-1).split(size),
@@ -122,41 +133,6 @@ class RunningAverage:
         for stored, part in pairs:
             work = self.code.decode(stored, scratch[: part.numel()])
             self.code.encode(work.mul_(past).add_(part, alpha=new), stored)
-
-    def mix(self, highest: float, decay: float) -> tuple[float, float]:
-        """Counts an observation, which its caller then takes in.
-
-        Arguments
-        ---------
-        highest : float
-            Its largest entry.
-        decay : float
-            Weight of the past, in [0, 1).
-
-        Returns
-        -------
-        tuple
-            What each stored value and each entry of the observation is to be
-            multiplied by; the sum is the value to store.
-        """
-        self.seen += 1
-        # Equal to dividing the plain average by 1 - decay ** seen.
-        step = (1.0 - decay) / (1.0 - decay**self.seen)
-        if self.code.dtype == torch.float32:
-            return 1.0 - step, step
-        bound = self.bound + step * (highest - self.bound)
-        # Below this the factors overflow; such values are as good as zero.
-        usable = bound > self.code.full * torch.finfo(torch.float32).tiny
-        past = (1.0 - step) * self.bound / bound if usable else 0.0
-        self.bound = bound if usable else 0.0
-        return past, step * self.code.full / bound if usable else 0.0
-
-    @property
-    def unit(self) -> float:
-        """What a stored 1.0 stands for."""
-        if self.code.dtype == torch.float32:
-            return 1.0
-        return self.bound / self.code.full
 
     def value(self, out: Tensor | None = None) -> Tensor:
         """Returns the average.
@@ -174,7 +150,9 @@ class RunningAverage:
         if out is None:
             out = torch.empty_like(self.values, dtype=torch.float32)
         self.code.decode(self.values, out)
-        return out if self.unit == 1.0 else out.mul_(self.unit)
+        if self.code.dtype != torch.float32:
+            out.mul_(self.bound / self.code.full)
+        return out
 
     def state_dict(self) -> dict[str, Any]:
         """Returns the state as plain containers and tensors.

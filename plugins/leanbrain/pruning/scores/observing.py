@@ -7,7 +7,7 @@ from torch import Tensor
 
 from leanbrain.checks import UserError
 
-__all__ = ["check_gradient", "fitting", "in_blocks", "space_for"]
+__all__ = ["check_gradient", "fitting", "in_blocks", "rows_of", "space_for"]
 
 
 def check_gradient(gradient: Tensor, weight: Tensor) -> None:
@@ -84,8 +84,30 @@ def space_for(weight: Tensor, space: Tensor) -> Tensor:
     return torch.empty(weight.numel(), device=weight.device)
 
 
-def in_blocks(space: Tensor, *tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
-    """Goes through tensors of one shape a block at a time.
+def rows_of(tensor: Tensor) -> Tensor:
+    """A tensor as a table [R, C]: its first dimension by all others.
+
+    Arguments
+    ---------
+    tensor : Tensor
+        Of any shape; a vector is a column.
+
+    Returns
+    -------
+    Tensor
+        A view if the tensor is contiguous.
+
+    Example
+    -------
+    >>> rows_of(torch.ones(2, 3, 4)).shape, rows_of(torch.ones(5)).shape
+    (torch.Size([2, 12]), torch.Size([5, 1]))
+    """
+    width = tensor[:1].numel() if tensor.dim() > 1 else 1
+    return tensor.reshape(-1, max(1, width))
+
+
+def in_blocks(space: Tensor, *tables: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    """Goes through tables of as many rows some rows at a time.
 
     Blocks that stay in the cache of a CPU are several times as fast there as
     whole tensors, which every pass reads from memory again.
@@ -93,23 +115,23 @@ def in_blocks(space: Tensor, *tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
     Arguments
     ---------
     space : Tensor
-        Rows to work in, as long as a block.
-    tensors : Tensor
-        Those to write to must be contiguous.
+        Lines to work in [lines, size], each at least as long as a row.
+    tables : Tensor
+        [R, ...]; the first of them [R, C] says how large blocks are.
 
     Returns
     -------
     iterator of tuple
-        The rows of `space`, then a block of each tensor, all flat and of the
-        same size.
+        A block [r, C] of every line, then r rows of each table.
 
     Example
     -------
-    >>> space, ones = torch.empty(2, 4), torch.ones(2, 3)
-    >>> [[x.numel() for x in block] for block in in_blocks(space, ones)]
-    [[4, 4, 4], [2, 2, 2]]
+    >>> space, ones = torch.empty(2, 7), torch.ones(3, 3)
+    >>> [[len(x) for x in block] for block in in_blocks(space, ones)]
+    [[2, 2, 2], [1, 1, 1]]
     """
-    size = max(1, space.shape[1])
-    flat = [tensor.detach().reshape(-1) for tensor in tensors]
-    for parts in zip(*(x.split(size) for x in flat), strict=True):
-        yield *space[:, : parts[0].numel()], *parts
+    width = tables[0].shape[1]
+    height = max(1, space.shape[1] // width)
+    for parts in zip(*(x.split(height) for x in tables), strict=True):
+        rows = len(parts[0])
+        yield *space[:, : rows * width].view(-1, rows, width), *parts

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -16,53 +15,71 @@ from leanbrain.pruning.scores.averages import (
     reduce_over_ranks,
 )
 from leanbrain.pruning.scores.codes import code_of
+from leanbrain.pruning.scores.factored import FactoredSquares
 from leanbrain.pruning.scores.movement import Movement
 from leanbrain.pruning.scores.observing import (
     check_gradient,
     fitting,
     in_blocks,
+    rows_of,
 )
 
 __all__ = ["PathwayMagnitude"]
 
-_VERSION = 1
+_VERSION = 2
 # The code of drifts while ranks exchange them: any values, negative ones too.
 _PLAIN = code_of(torch.float32)
-# Roots of squares that are no float32 any more: quotients stay at most 1.
+# Root mean squares that are no float32 any more.
 _SMALLEST = torch.finfo(torch.float32).tiny ** 0.5
-_ROWS = 2  # of space to work in
+# After so many micro-batches what a pathway wants is as large as noise.
+_DOUBT = 100
+# A gradient counts as at most so many times the root of its mean square.
+_FURTHEST = 5.0
+# Share of the mean sensitivity of a tensor that every weight has at least:
+# where inputs were silent so far, large weights are kept all the same.
+_FLOOR = 0.3
+_LINES = 2  # of space to work in
 
 
 class PathwayMagnitude:
     """The magnitude of a weight for a pathway, and how sensitive it is.
 
-    The score is (abs(theta) + d) * rms(g) ** sensitivity. All pathways share
-    theta; d is how much further the gradients g of this pathway alone would
-    have moved its magnitude. At each micro-batch d moves by
-    g / rms(g), weight by weight, times `pace` times what the weights of the
-    tensor moved on average since the one before. So masks adapt as fast as
-    the weights do, whatever optimizer, learning rate, schedule and length of
-    the run: a fine-tuning in small steps does not exchange weights faster
-    than it can mend what that breaks. Masked weights drift as well.
+    The score is (abs(theta) + d * n / (n + 100)) * s. All pathways share theta;
+    d is how much further the gradients g of this pathway alone would have
+    moved its magnitude. At each micro-batch d moves by g / rms(g), weight by
+    weight, times `pace` times what the weights of the tensor moved on average
+    since the one before. So masks adapt as fast as the weights do, whatever
+    optimizer, learning rate, schedule and length of the run: a fine-tuning in
+    small steps does not exchange weights faster than it can mend what that
+    breaks. Masked weights drift as well. n counts the micro-batches of the
+    pathway: what it wants adds up as n, and noise as the root of n, so that d
+    counts the less the less was seen (the gain of a Wiener filter).
 
-    rms(g) protects weights that are small and matter, most of all in models
-    that were trained for long: there magnitude alone misleads.
+    The sensitivity s protects weights that are small and matter, most of all
+    in models that were trained for long: there magnitude alone misleads. It
+    is made of the mean squares of the pathway's gradients by column (inputs),
+    c, by row (outputs), r, and of the tensor, m:
+    s = m ** (e / 2) * (sqrt(c / m) * (r / m) ** (e / 2) + 0.3 * mean), e
+    being `sensitivity` and mean that of what stands before it. The column
+    counts in full: it has the size of the input, by which a weight is
+    multiplied. Scores compare between tensors, so that layers that matter
+    less can give more: use them with ``allocation.global_``.
 
-    Two numbers per weight and pathway are kept until the masks freeze, in
-    checkpoints as well; besides, a sample of each tensor.
+    One number per weight and pathway is kept until the masks freeze, in
+    checkpoints as well; besides, one per row and column.
 
     Arguments
     ---------
     pace : float
-        How fast d moves, relative to the weights, > 0.
+        How fast d moves, relative to the weights, > 0. Weights move on
+        average by a fifth to a half of what those do whose gradients agree.
     sensitivity : float
-        Exponent of the root mean square of the gradient, in [0, 1]: 0 leaves
-        the magnitude, 1 is the root of the diagonal of the Fisher matrix
-        times the magnitude, as in optimal brain damage.
+        Exponent of the root mean square of the gradient by row and of
+        tensors, in [0, 1].
     decay : float
-        Weight of the past in the mean square, in [0, 1).
+        Weight of the past in the mean squares, in [0, 1).
     dtype : torch.dtype | str
-        How both numbers are kept: float32 or float16.
+        How d is kept: float32 or float16.
 
     Raises
     ------
@@ -72,49 +89,52 @@ class PathwayMagnitude:
     Reference
     ---------
     Straight-through estimator: Bengio et al., arXiv 1308.3432. Magnitude
-    times gradient: Le Cun et al., "Optimal brain damage", NIPS 1989, eq. 5;
-    Lee et al. (SNIP), arXiv 1810.02340.
+    times gradient: Le Cun et al., "Optimal brain damage", NIPS 1989, eq. 5.
+    Magnitude times the norm of the input: Sun et al. (Wanda), arXiv
+    2306.11695, eq. 1. Squares by row and column: ``FactoredSquares``.
 
     Example
     -------
-    >>> score = PathwayMagnitude(sensitivity=0.0, dtype="float32")
-    >>> weight = torch.tensor([1.0, -2.0])
-    >>> gradient = torch.tensor([1.0, 1.0])
+    >>> score = PathwayMagnitude(pace=1.0, dtype="float32")
+    >>> weight = torch.tensor([[1.0], [-2.0]])
+    >>> gradient = torch.tensor([[1.0], [1.0]])
     >>> score.observe("en", "w", weight, gradient)
     True
     >>> score.value("en", "w", weight)
-    tensor([1., 2.])
+    tensor([[1.3000],
+            [2.6000]])
     >>> weight -= 0.25  # an optimizer's step
-    >>> score.observe("en", "w", weight, gradient)
-    True
-    >>> score.value("en", "w", weight)
-    tensor([0.5000, 2.5000])
+    >>> for _ in range(2):
+    ...     seen = score.observe("en", "w", weight, gradient)
+    >>> score.value("en", "w", weight) / 1.3  # d is -0.25 and 0.25
+    tensor([[0.7427],
+            [2.2573]])
     """
 
     wants_gradient = True
 
     def __init__(
         self,
-        pace: float = 1.0,
+        pace: float = 8.0,
         sensitivity: float = 0.5,
-        decay: float = 0.97,
+        decay: float = 0.98,
         dtype: torch.dtype | str = torch.float16,
     ) -> None:
         self.pace = check_positive("pace", pace)
         self.sensitivity = check_fraction("sensitivity", sensitivity)
-        self.decay = check_fraction("decay", decay, high_open=True)
-        self._furthest = (1.0 - self.decay) ** -0.5
         self._code = code_of(dtype)
         if self._code.dtype not in (torch.float32, torch.float16):
             raise UserError(f"`dtype` must be float32 or float16, got {dtype}.")
-        # pathway -> parameter -> d; the mean square of the gradient
+        self._squares = FactoredSquares(
+            check_fraction("decay", decay, high_open=True)
+        )
+        # pathway -> parameter -> d
         self._drifts: dict[str, dict[str, Tensor]] = {}
-        self._squares: dict[str, dict[str, RunningAverage]] = {}
         # Observations of each pathway since its last update.
         self._seen: dict[str, dict[str, int]] = {}
         self._movement = Movement()
         # Reused by every observation.
-        self._space = torch.empty(_ROWS, 0)
+        self._space = torch.empty(_LINES, 0)
 
     @torch.no_grad()
     def observe(
@@ -146,27 +166,20 @@ class PathwayMagnitude:
             differs.
         """
         check_gradient(gradient, weight)
-        highest = _highest_square(gradient)
-        if not math.isfinite(highest):  # the only wait for a GPU
+        drift = self._drift(pathway, name, weight)
+        if not self._squares.take(pathway, name, gradient):
             return False
-        average = self._average(pathway, name, weight)
-        past, new = average.mix(highest, self.decay)
         counts = self._seen.setdefault(pathway, {})
         counts[name] = counts.get(name, 0) + 1
-        # Of what is stored, whose unit is divided out at the end.
-        unit = math.sqrt(average.unit or 1.0)
-        furthest = self._furthest * unit
-        step = self.pace * self._movement.since_last(name, weight) / unit
-        drift = self._drift(pathway, name, weight)
-        for work, other, g, theta, square, d in in_blocks(
-            self._space_for(weight), gradient, weight, average.values, drift
+        step = self.pace * self._movement.since_last(name, weight)
+        if not step:
+            return True
+        rows, columns = self._roots(pathway, name)
+        for work, other, g, theta, d, row in self._blocks(
+            gradient, weight, drift, rows
         ):
-            g = g.float()
-            self._code.decode(square, work)
-            square.copy_(work.mul_(past).addcmul_(g, g, value=new))
-            torch.div(g, work.sqrt_().add_(_SMALLEST / unit), out=work)
-            # Roundings of the smallest numbers must not move d far.
-            work.clamp_(-furthest, furthest)
+            torch.div(g, row, out=work).div_(columns)
+            work.clamp_(-_FURTHEST, _FURTHEST)
             # Towards a larger magnitude is along the sign of the weight.
             work.mul_(other.copy_(theta).sign_())
             d.copy_(other.copy_(d).add_(work, alpha=-step))
@@ -189,26 +202,29 @@ class PathwayMagnitude:
         -------
         Tensor
             Scores >= 0, float32, a new tensor; the magnitudes where nothing
-            was observed.
+            was observed of any pathway.
 
         Raises
         ------
         UserError
             If the shape has changed.
         """
-        if name not in self._squares.get(pathway, {}):
+        if not self._squares.knows(name):
             return weight.detach().float().abs()
-        average = self._average(pathway, name, weight)
+        rows, columns, least = self._sensitivity(
+            *self._squares.means(pathway, name)
+        )
         drift = self._drift(pathway, name, weight)
+        seen = self._squares.seen(pathway, name)
+        trust = seen / (seen + _DOUBT)
         score = torch.empty(weight.shape, device=weight.device)
-        for work, root, theta, square, d, out in in_blocks(
-            self._space_for(weight), weight, average.values, drift, score
+        for work, other, theta, d, out, row in self._blocks(
+            weight, drift, score, rows
         ):
-            torch.abs(theta.float(), out=work)
-            work.add_(root.copy_(d)).clamp_(min=0.0)
-            self._code.decode(square, root).mul_(average.unit).sqrt_()
-            # Roots of roots take a fifth of the time of other powers.
-            torch.mul(work, root.pow_(self.sensitivity), out=out)
+            work.copy_(theta).abs_().add_(other.copy_(d), alpha=trust)
+            work.clamp_(min=0.0)
+            torch.mul(row, columns, out=other).add_(least)
+            torch.mul(work, other, out=out)
         return score
 
     def reset(self, pathway: str | None = None) -> None:
@@ -223,10 +239,9 @@ class PathwayMagnitude:
         if pathway is not None:
             self._seen.pop(pathway, None)
             return
-        for held in (self._drifts, self._squares, self._seen):
+        for held in (self._drifts, self._squares, self._seen, self._movement):
             held.clear()
-        self._movement.clear()
-        self._space = torch.empty(_ROWS, 0)
+        self._space = torch.empty(_LINES, 0)
 
     def knows(self, pathway: str, name: str) -> bool:
         """Whether there is a score: always, it begins as the magnitude."""
@@ -270,15 +285,15 @@ class PathwayMagnitude:
             held = self._drifts.setdefault(pathway, {})
             held[name] = mean.values.to(self._code.dtype)
             self._seen.setdefault(pathway, {})[name] = mean.seen
-        squares = self._squares.get(pathway, {})
-        observed = {name: squares[name] for name in seen}
-        for name, mean in reduce_over_ranks(observed, self._code).items():
-            self._squares.setdefault(pathway, {})[name] = mean
+        self._squares.reduce(pathway, seen)
 
     def holds(self, sizes: Sequence[int], pathways: int, at_once: int) -> int:
-        """The most bytes that it keeps, as of ``TrackedScore.holds``."""
-        kept = 2 * self._code.dtype.itemsize * pathways * sum(sizes)
-        scratch = 4 * _ROWS * min(BLOCK, max(sizes, default=0))
+        """The most bytes that it keeps, as of ``TrackedScore.holds``.
+
+        Without the numbers per row and column, which shapes would tell.
+        """
+        kept = self._code.dtype.itemsize * pathways * sum(sizes)
+        scratch = 4 * _LINES * min(BLOCK, max(sizes, default=0))
         return kept + scratch + self._movement.holds(sizes)
 
     def state_dict(self) -> dict[str, Any]:
@@ -292,10 +307,7 @@ class PathwayMagnitude:
         return {
             "version": _VERSION,
             "drifts": {p: dict(held) for p, held in self._drifts.items()},
-            "squares": {
-                pathway: {name: a.state_dict() for name, a in held.items()}
-                for pathway, held in self._squares.items()
-            },
+            "squares": self._squares.state_dict(),
             "seen": {p: dict(counts) for p, counts in self._seen.items()},
             "movement": self._movement.state_dict(),
         }
@@ -326,23 +338,42 @@ class PathwayMagnitude:
             }
             for pathway, held in state["drifts"].items()
         }
-        self._squares = {
-            pathway: {
-                name: RunningAverage.from_state(self._code, saved)
-                for name, saved in held.items()
-            }
-            for pathway, held in state["squares"].items()
-        }
+        self._squares.load_state_dict(state["squares"])
         self._seen = {p: dict(counts) for p, counts in state["seen"].items()}
         self._movement.load_state_dict(state["movement"])
 
-    def _space_for(self, weight: Tensor) -> Tensor:
-        """Returns rows to work in: of a block, on a GPU of whole tensors."""
-        size = RunningAverage.scratch_size(weight)
-        held = self._space
-        if held.shape[1] < size or held.device != weight.device:
-            self._space = torch.empty(_ROWS, size, device=weight.device)
-        return self._space
+    def _roots(self, pathway: str, name: str) -> tuple[Tensor, Tensor]:
+        """Factors of the root mean square of entries: of rows, of columns."""
+        rows, columns = self._squares.means(pathway, name)
+        mean = rows.mean().clamp_(min=_SMALLEST**2)
+        return (
+            rows.div_(mean).sqrt_().clamp_(min=1e-3),
+            columns.sqrt_().clamp_(min=_SMALLEST),
+        )
+
+    def _sensitivity(
+        self, rows: Tensor, columns: Tensor
+    ) -> tuple[Tensor, Tensor, float]:
+        """Factors of rows and of columns; the least, which is added."""
+        power = self.sensitivity / 2
+        mean = float(rows.mean())
+        if not mean:  # no gradient to speak of: by magnitude, after the others
+            return rows, columns, _SMALLEST
+        rows.div_(mean).pow_(power)
+        columns.div_(mean).sqrt_().mul_(mean**power)
+        return rows, columns, _FLOOR * float(rows.mean() * columns.mean())
+
+    def _blocks(self, *tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
+        """Blocks of lines to work in, then of the tensors.
+
+        What is written to must be contiguous.
+        """
+        tables = [rows_of(tensor.detach()) for tensor in tensors]
+        size = max(RunningAverage.scratch_size(tables[0]), tables[0].shape[1])
+        held, device = self._space, tables[0].device
+        if held.shape[1] < size or held.device != device:
+            self._space = torch.empty(_LINES, size, device=device)
+        yield from in_blocks(self._space, *tables)
 
     def _drift(self, pathway: str, name: str, weight: Tensor) -> Tensor:
         """Returns d, on the device of its weight."""
@@ -353,22 +384,3 @@ class PathwayMagnitude:
             )
         held[name] = fitting(name, held[name], weight)
         return held[name]
-
-    def _average(
-        self, pathway: str, name: str, weight: Tensor
-    ) -> RunningAverage:
-        """Returns the mean square, on the device of its weight."""
-        held = self._squares.setdefault(pathway, {})
-        if name not in held:
-            held[name] = RunningAverage.empty(self._code, weight)
-        average = held[name]
-        average.values = fitting(name, average.values, weight)
-        return average
-
-
-def _highest_square(gradient: Tensor) -> float:
-    """Returns the largest square of its entries; NaN if one of them is."""
-    if not gradient.numel():
-        return 0.0
-    ends = torch.stack(torch.aminmax(gradient.detach())).float()
-    return float(ends.square_().max())

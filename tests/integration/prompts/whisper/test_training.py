@@ -85,7 +85,8 @@ def test_kill_9_in_mid_epoch_and_the_same_command_again(
     options = {
         "dense_checkpoint": dense / "save",
         "ckpt_interval_steps": 4,
-        "method": "adaptive_paced",
+        "method": "adaptive",
+        "pruning": {"sparsity": 0.5},
     }
     run_killed(*whisper_words("pruned.yaml", out, **options))
     assert not (out / "result.json").exists()

@@ -38,7 +38,7 @@ def trained(loss=0.3, **settings):
 @pytest.mark.parametrize("run", sorted(KEPT))
 @pytest.mark.parametrize("rises", [True, False])
 def test_normal_runs_are_left_alone(run, rises):
-    if not rises and run in ("lap-0.95", "imp-0.9", "adaptive_paced-0.95"):
+    if not rises and run in ("lap-0.95", "imp-0.9", "paced-0.95"):
         pytest.skip("sparsity rises in this run")
     if run == "one_shot-0.95":
         rises = True  # nothing is ever exchanged

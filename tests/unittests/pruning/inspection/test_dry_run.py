@@ -19,8 +19,9 @@ PATHWAYS = ["en", "fr"]
 # How the counts of each method come about; those with masks of other runs
 # have a test of their own.
 METHODS = {
-    "adaptive": "allocation",
-    "adaptive_mono": "allocation",
+    "adaptive": "score",
+    "adaptive_learned": "allocation",
+    "adaptive_mono": "score",
     "ggr": "score",
     "granet": "score",
     "imp": "allocation",

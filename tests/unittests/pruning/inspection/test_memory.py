@@ -17,10 +17,10 @@ ONE, FOUR = ["a"], ["a", "b", "c", "d"]
 METHODS = {
     "adaptive": FOUR,
     "adaptive_lap": FOUR,
+    "adaptive_learned": FOUR,
     "adaptive_lookahead": FOUR,
     "adaptive_lsp": FOUR,
     "adaptive_mono": ONE,
-    "adaptive_paced": FOUR,
     "fixed_pathways": FOUR,
     "ggr": ["all"],
     "granet": ["all"],
