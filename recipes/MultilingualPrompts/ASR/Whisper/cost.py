@@ -41,8 +41,9 @@ def announce(brain, datasets, sampler, loaders):
     if steps > done:
         batch = typical_batch(datasets["train"], sampler)
         train_s = timed(lambda: gradient(brain, batch))
+    beams = {"valid": 1, "test": brain.hparams.test_search.beam_size}
     seconds = {
-        split: evaluation_seconds(brain, datasets[split], loader)
+        split: evaluation_seconds(brain, datasets[split], loader, beams[split])
         for split, loader in loaders.items()
     }
     left = (steps - done) * train_s
@@ -86,7 +87,7 @@ def gradient(brain, batch):
     torch.autograd.grad(loss, trained, allow_unused=True)
 
 
-def evaluation_seconds(brain, dataset, loader):
+def evaluation_seconds(brain, dataset, loader, beams):
     """Seconds of decoding texts that are as long as they should be."""
     batches = sorted(loader.batch_sampler, key=len)
     middle = batches[len(batches) // 2]
@@ -100,10 +101,13 @@ def evaluation_seconds(brain, dataset, loader):
         """The encoder, the loss's forward pass and a few steps of decoding."""
         with brain.evaluation_ctx:
             encoded, *_ = whisper(wavs, tokens)
+            encoded, found = (
+                x.repeat_interleave(beams, dim=0) for x in (encoded, tokens)
+            )
             cache = None
             for step in range(STEPS):
                 *_, cache = whisper.forward_decoder(
-                    encoded, tokens[:, : step + 1], past_key_values=cache
+                    encoded, found[:, : step + 1], past_key_values=cache
                 )
 
     seconds = timed(run)

@@ -68,7 +68,12 @@ class ASR(PromptsBrain):
         encoded, logits, _ = self.modules.whisper(wavs, tokens[:, :-1])
         decoded = None
         if stage != sb.Stage.TRAIN:
-            search = self.hparams.search
+            tested = stage == sb.Stage.TEST
+            search = (
+                self.hparams.test_search
+                if tested
+                else self.hparams.valid_search
+            )
             search.set_lang_tokens(prefix[1])
             decoded, *_ = search(encoded, lens)
         # The prefix is given, nothing is to be learned of it.

@@ -73,7 +73,9 @@ def test_the_batch_says_the_language(piece, lobe, monkeypatch):
     brain = SimpleNamespace(
         device="cpu",
         modules=SimpleNamespace(whisper=whisper),
-        hparams=SimpleNamespace(whisper=whisper, search=search),
+        hparams=SimpleNamespace(
+            whisper=whisper, valid_search=search, test_search=None
+        ),
     )
     for lang in ("uk", "de"):
         prefix = whisper.prefix(lang)
