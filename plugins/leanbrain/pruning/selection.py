@@ -186,13 +186,14 @@ class MaskSelector:
         keep = self.allocation(ranked, sparsity, **told)
         if prunes:
             keep = _within(keep, self._active(pathway))
-        values = self._scores(score, pathway)
+        # Those of the allocation, unless it saw some of the weights only.
+        values = self._scores(score, pathway) if only_active else ranked
         growths = self._scores(self.scores.growth, pathway)
         for target in self.targets:
             name = target.name
-            growth = growths[name] if grows else None
+            growth = growths.take(name) if grows else None
             old = self.masks.get(pathway, name)
-            new = rule(old, values[name], growth, keep[name], progress)
+            new = rule(old, values.take(name), growth, keep[name], progress)
             self.masks.set(pathway, name, new)
             kept = count_true(new)
             if kept != keep[name]:

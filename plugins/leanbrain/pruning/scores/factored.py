@@ -10,7 +10,7 @@ from torch import Tensor
 
 from leanbrain.pruning.scores.averages import RunningAverage, reduce_over_ranks
 from leanbrain.pruning.scores.codes import code_of
-from leanbrain.pruning.scores.observing import rows_of
+from leanbrain.pruning.scores.observing import in_blocks, rows_of
 
 __all__ = ["FactoredSquares"]
 
@@ -52,6 +52,8 @@ class FactoredSquares:
         self.decay = decay
         # pathway -> parameter and 0 for rows, 1 for columns
         self._means: dict[str, dict[tuple[str, int], RunningAverage]] = {}
+        # Reused by every gradient.
+        self._space = torch.empty(1, 0)
 
     def take(self, pathway: str, name: str, gradient: Tensor) -> bool:
         """Takes in a gradient.
@@ -71,13 +73,7 @@ class FactoredSquares:
             False if an entry was NaN or infinite, or too large to be squared:
             it left no trace then.
         """
-        table = rows_of(gradient.detach())
-        means = []
-        for side in (0, 1):
-            norm = torch.linalg.vector_norm(
-                table, dim=1 - side, dtype=torch.float32
-            )
-            means.append(norm.square_().div_(max(1, table.shape[1 - side])))
+        means = self._mean_squares(rows_of(gradient.detach()))
         # NaN and infinity show in it; the only wait for a GPU.
         if not bool(torch.isfinite(means[0].sum() + means[1].sum())):
             return False
@@ -89,6 +85,20 @@ class FactoredSquares:
             average.values = average.values.to(fresh.device)
             average.take(fresh, 0.0, self.decay, torch.empty_like(fresh))
         return True
+
+    def _mean_squares(self, table: Tensor) -> tuple[Tensor, Tensor]:
+        """Of the rows [R] and of the columns [C] of a table [R, C]."""
+        height, width = table.shape
+        rows = torch.zeros(height, device=table.device)
+        columns = torch.zeros(width, device=table.device)
+        size = max(width, RunningAverage.scratch_size(table))
+        if self._space.numel() < size or self._space.device != table.device:
+            self._space = torch.empty(1, size, device=table.device)
+        for square, part, row in in_blocks(self._space, table, rows):
+            square.copy_(part).square_()
+            torch.sum(square, dim=1, out=row)
+            columns.add_(square.sum(dim=0))
+        return rows.div_(max(1, width)), columns.div_(max(1, height))
 
     def knows(self, name: str) -> bool:
         """Whether any pathway was seen."""
@@ -168,6 +178,7 @@ class FactoredSquares:
     def clear(self) -> None:
         """Forgets everything."""
         self._means.clear()
+        self._space = torch.empty(1, 0)
 
     def state_dict(self) -> dict[str, Any]:
         """Returns the state; the tensors are the live ones."""

@@ -12,9 +12,11 @@ __all__ = ["LazyScores", "shapes_of"]
 
 
 class LazyScores(Mapping[str, Tensor]):
-    """A mapping of parameters to scores: never all of them in memory.
+    """A mapping of parameters to scores: `shapes` costs nothing.
 
-    What is read twice is computed twice; `shapes` costs nothing.
+    What is read is kept until it is taken: an allocation over all layers reads
+    several times. No activations are in memory between batches, which take
+    more.
 
     Arguments
     ---------
@@ -29,11 +31,20 @@ class LazyScores(Mapping[str, Tensor]):
     ) -> None:
         self.shapes = {t.name: t.parameter.shape for t in targets}
         self._compute = compute
+        self._kept: dict[str, Tensor] = {}
 
     def __getitem__(self, name: str) -> Tensor:
         if name not in self.shapes:
             raise KeyError(name)
-        return self._compute(name)
+        if name not in self._kept:
+            self._kept[name] = self._compute(name)
+        return self._kept[name]
+
+    def take(self, name: str) -> Tensor:
+        """Returns the scores of a parameter, and keeps them no longer."""
+        scores = self[name]
+        del self._kept[name]
+        return scores
 
     def __contains__(self, name: object) -> bool:
         return name in self.shapes  # rather than by computing it

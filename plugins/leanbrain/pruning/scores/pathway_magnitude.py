@@ -293,7 +293,8 @@ class PathwayMagnitude:
         Without the numbers per row and column, which shapes would tell.
         """
         kept = self._code.dtype.itemsize * pathways * sum(sizes)
-        scratch = 4 * _LINES * min(BLOCK, max(sizes, default=0))
+        # One more line is that of the squares.
+        scratch = 4 * (_LINES + 1) * min(BLOCK, max(sizes, default=0))
         return kept + scratch + self._movement.holds(sizes)
 
     def state_dict(self) -> dict[str, Any]:
