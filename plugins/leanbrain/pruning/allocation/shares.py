@@ -149,7 +149,8 @@ def global_(
         The least that a tensor keeps (all of it if it is smaller).
     least_share : float
         The least density of a tensor relative to that of all, in [0, 1): no
-        layer becomes so thin that nothing passes.
+        layer becomes so thin that nothing passes. Where `min_keep` of many
+        small tensors leaves less than that, what it leaves is shared evenly.
 
     Returns
     -------
@@ -176,8 +177,13 @@ def global_(
     check_fraction("least_share", least_share, high_open=True)
     sizes = {name: shape.numel() for name, shape in shapes_of(saliency).items()}
     total, low = bounds(sizes, sparsity, min_keep)
-    density = least_share * total / max(1, sum(sizes.values()))
-    low = {n: max(low[n], int(density * size)) for n, size in sizes.items()}
+    full = list(sizes.values())
+    density = least_share * total / max(1, sum(full))
+    even = apportion(total, full, list(low.values()), full)
+    low = {
+        name: max(low[name], min(int(density * size), share))
+        for (name, size), share in zip(sizes.items(), even, strict=True)
+    }
     free, kept = list(low), dict[str, int]()
     while True:
         found = top_counts(saliency, total - sum(kept.values()), names=free)

@@ -2,6 +2,7 @@
 
 import math
 from fractions import Fraction
+from functools import partial
 
 import pytest
 import torch
@@ -17,7 +18,8 @@ from leanbrain.pruning.allocation.shares import (
     per_layer,
 )
 
-ALL = [per_layer, erk, global_]
+LEAST = 0.9  # of `global_`: a bound that is often at work
+ALL = [per_layer, erk, global_, partial(global_, least_share=LEAST)]
 shapes = st.lists(
     st.lists(st.integers(1, 7), min_size=1, max_size=3), min_size=1, max_size=6
 )
@@ -99,6 +101,25 @@ def test_erk_is_the_clipped_share_up_to_rounding(shapes, sparsity, min_keep):
     exact = clipped_share(total, [sum(s) for s in shapes], low, sizes)
     for count, real in zip(counts.values(), exact, strict=True):
         assert abs(count - real) < 1 + 1e-9
+
+
+@given(shapes=shapes, sparsity=sparsities)
+@settings(max_examples=100, deadline=None)
+def test_least_share_is_a_density(shapes, sparsity):
+    saliency = make(shapes)
+    size = sum(tensor.numel() for tensor in saliency.values())
+    density = LEAST * keep_total(size, sparsity) / size
+    counts = global_(saliency, sparsity, min_keep=0, least_share=LEAST)
+    for name, count in counts.items():
+        assert count >= int(density * saliency[name].numel())
+
+
+def test_least_share_leaves_small_tensors_what_they_keep_at_least():
+    """30 tensors keep one weight each: 2 of 32 are left for the large one."""
+    saliency = {f"w{i}": torch.ones(1) for i in range(30)}
+    saliency["large"] = torch.ones(31_970)
+    counts = global_(saliency, 0.999, least_share=0.2)
+    assert set(counts.values()) == {1, 2} and counts["large"] == 2
 
 
 @given(
