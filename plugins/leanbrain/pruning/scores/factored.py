@@ -104,6 +104,11 @@ class FactoredSquares:
         """Whether any pathway was seen."""
         return any((name, 0) in held for held in self._means.values())
 
+    def names(self) -> list[str]:
+        """The parameters that any pathway was seen with."""
+        keys = {key for held in self._means.values() for key in held}
+        return sorted({name for name, _ in keys})
+
     def means(self, pathway: str, name: str) -> tuple[Tensor, Tensor]:
         """Returns the mean squares of rows [R, 1] and of columns [1, C].
 

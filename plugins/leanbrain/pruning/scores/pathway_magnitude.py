@@ -201,8 +201,9 @@ class PathwayMagnitude:
         Returns
         -------
         Tensor
-            Scores >= 0, float32, a new tensor; the magnitudes where nothing
-            was observed of any pathway.
+            Scores >= 0, float32, a new tensor. A parameter that was observed
+            in no pathway is as sensitive as the others are on average; the
+            magnitudes before anything was observed.
 
         Raises
         ------
@@ -210,7 +211,7 @@ class PathwayMagnitude:
             If the shape has changed.
         """
         if not self._squares.knows(name):
-            return weight.detach().float().abs()
+            return weight.detach().float().abs() * self._typical(pathway)
         rows, columns, least = self._sensitivity(
             *self._squares.means(pathway, name)
         )
@@ -363,6 +364,16 @@ class PathwayMagnitude:
         rows.div_(mean).pow_(power)
         columns.div_(mean).sqrt_().mul_(mean**power)
         return rows, columns, _FLOOR * float(rows.mean() * columns.mean())
+
+    def _typical(self, pathway: str) -> float:
+        """Mean sensitivity of what was observed: of a weight that was not."""
+        means = []
+        for name in self._squares.names():
+            rows, columns, least = self._sensitivity(
+                *self._squares.means(pathway, name)
+            )
+            means.append(float(rows.mean() * columns.mean()) + least)
+        return sum(means) / len(means) if means else 1.0
 
     def _blocks(self, *tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
         """Blocks of lines to work in, then of the tensors.

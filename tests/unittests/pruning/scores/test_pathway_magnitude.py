@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from leanbrain.checks import UserError
+from leanbrain.pruning.allocation import global_
 from leanbrain.pruning.scores import averages
 from leanbrain.pruning.scores.pathway_magnitude import PathwayMagnitude
 
@@ -195,6 +196,23 @@ def test_scores_compare_between_tensors():
         score.observe("en", name, WEIGHT, size * GRADIENT)
     ratio = score.value("en", "b", WEIGHT) / score.value("en", "a", WEIGHT)
     torch.testing.assert_close(ratio, torch.full((2, 2), 2.0))
+
+
+@pytest.mark.parametrize("size", [1e-6, 1.0, 1e3])
+def test_a_tensor_that_was_not_seen_is_neither_first_nor_last(size):
+    """Layer drop and frozen branches: magnitudes compare with no score."""
+    draw, score = generator(4), PathwayMagnitude()
+    weights = {x: torch.randn(40, 30, generator=draw) for x in "abc"}
+    for name in "ab":
+        gradient = size * torch.randn(40, 30, generator=draw)
+        score.observe("en", name, weights[name], gradient)
+    values = {x: score.value("en", x, y) for x, y in weights.items()}
+    counts = global_(values, 0.5)
+    assert sum(counts.values()) == 1800
+    assert all(abs(count - 600) < 100 for count in counts.values())
+    # As that of the others: the same weights have the same mean score.
+    alike = [score.value("en", x, torch.ones(40, 30)).mean() for x in "abc"]
+    assert float(alike[2]) == pytest.approx(float(sum(alike[:2])) / 2)
 
 
 def test_a_pathway_that_was_not_seen_goes_by_the_others():
