@@ -518,6 +518,25 @@ def test_a_pathway_that_is_never_seen_is_named(toy, caplog):
     assert "No batch of de was seen in its turn" in caplog.text
 
 
+def test_first_masks_that_are_the_last_go_by_what_was_seen(toy, caplog):
+    """Of a run so short that no update fits in."""
+    pruner = toy.make_pruner(
+        pathways=("en", "fr", "de"),
+        first_saliency=TrackedScore(weight_gradient),
+        update=reselect,
+        growth=None,
+        take_turns=False,
+        interval=1000,
+    )
+    brain = toy.make_brain(pruner=pruner)
+    brain.fit(brain.counter, toy.loader(), None)
+    assert pruner.frozen
+    unseen = [x for x in caplog.messages if "seen in time" in x]
+    assert unseen == [
+        "No batch of de was seen in time: pruned by saliency alone."
+    ]
+
+
 def test_evaluation_before_the_masks_are_final_warns(toy, caplog):
     pruner = toy.make_pruner(total_steps=1000)
     brain = toy.make_brain(pruner=pruner, epochs=1)

@@ -52,17 +52,15 @@ def update_masks(
         return
     before = pruner.masks.clone()
     step = pruner.step if at is None else at
+    # All before any of them: scores of one may go by those of the others.
+    for pathway, _ in chosen:
+        pruner.scores.reduce(pathway not in pruner.settled, pathway)
     for pathway, lag in chosen:
         progress = progress_of(pruner, step, lag, final)
         sparsity = float(pruner.plan.schedule(progress))
         first = pathway not in pruner.settled
-        if not final and not pruner.scores.seen(first, pathway, 1):
-            logger.warning(
-                "No batch of %s was seen in its turn: pruned by saliency "
-                "alone at step %d.",
-                pathway,
-                pruner.step,
-            )
+        if not pruner.scores.seen(first, pathway, 1):
+            _say_unheard(pruner, pathway, first, final)
         pruner.selector.renew(pathway, sparsity, progress, first, final)
         pruner.settled.add(pathway)
     pruner.selector.revive(before.union(), pruner.owners, pruner.keep_dormant)
@@ -93,13 +91,8 @@ def freeze(pruner: AdaptivePruner) -> None:
     pruner : AdaptivePruner
         At rest.
     """
-    unsettled = [p for p in pruner.pathways if p not in pruner.settled]
-    if unsettled:
-        logger.warning(
-            "No batch of %s was seen in time: pruned by saliency alone.",
-            ", ".join(unsettled),
-        )
-    if pruner.update is not None or unsettled:
+    settled = pruner.settled.issuperset(pruner.pathways)
+    if pruner.update is not None or not settled:
         before = pruner.masks.clone()
         update_masks(pruner, pruner.pathways, final=True)
         say_unseen(pruner, before)
@@ -107,3 +100,21 @@ def freeze(pruner: AdaptivePruner) -> None:
     pruner.frozen = True
     pruner.scores.reset()
     pruner.log.frozen()
+
+
+def _say_unheard(
+    pruner: AdaptivePruner, pathway: str, first: bool, final: bool
+) -> None:
+    """Says that nothing was learned of a pathway; at last, since it began."""
+    if not final:
+        logger.warning(
+            "No batch of %s was seen in its turn: pruned by saliency alone at "
+            "step %d.",
+            pathway,
+            pruner.step,
+        )
+    elif first:
+        logger.warning(
+            "No batch of %s was seen in time: pruned by saliency alone.",
+            pathway,
+        )

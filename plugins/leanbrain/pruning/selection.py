@@ -110,6 +110,8 @@ class MaskSelector:
     ) -> None:
         """Sets the next masks of a pathway and forgets what led to them.
 
+        Ranks have met before, so that all find the same.
+
         Arguments
         ---------
         pathway : str
@@ -123,7 +125,6 @@ class MaskSelector:
         final : bool
             Whether they are its last.
         """
-        self.scores.reduce(first, pathway)
         if first:
             self.first(pathway, sparsity)
         else:

@@ -125,6 +125,8 @@ def not_held(
             final=final,
         ):
             # What a broken model has gathered is not what is worth keeping.
+            # What stays all the same is to be the same on all ranks.
+            pruner.scores.reduce(False, pathway)
             pruner.scores.reset(pathway)
             if watch.held[pathway] == pruner.step:  # not since earlier
                 held.append(pathway)
