@@ -50,10 +50,12 @@ from speech import read_tables, train_sampler  # noqa: E402
 from speechbrain.dataio.dataio import length_to_mask  # noqa: E402
 from texts import normalise  # noqa: E402
 
+from leanbrain.memory import release_freed  # noqa: E402
 from leanbrain.pruning.flops.batch_seconds import full_batches  # noqa: E402
 from leanbrain.recipes.loading import load_recipe  # noqa: E402
 
 PADDING = -100  # of targets
+RELEASE_STEPS = 20
 
 
 class ASR(PromptsBrain):
@@ -100,6 +102,12 @@ class ASR(PromptsBrain):
             )
             self.errors.append(batch, heard, said, float(loss))
         return loss
+
+    def on_fit_batch_end(self, batch, outputs, loss, should_step):
+        """As of all recipes; freed memory is given back now and then."""
+        super().on_fit_batch_end(batch, outputs, loss, should_step)
+        if self.optimizer_step % RELEASE_STEPS == 0:
+            release_freed()
 
 
 def padding(tokens, lens):
