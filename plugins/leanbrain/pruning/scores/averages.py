@@ -10,7 +10,7 @@ from torch import Tensor
 
 from leanbrain.pruning.scores.codes import Code
 
-__all__ = ["BLOCK", "RunningAverage", "reduce_over_ranks"]
+__all__ = ["BLOCK", "RunningAverage", "are_ranks", "reduce_over_ranks"]
 
 # Entries that are worked on at a time on a CPU: they stay in its cache.
 BLOCK = 2**18
@@ -183,6 +183,17 @@ class RunningAverage:
         return cls(code, state["values"].clone(), state["bound"], state["seen"])
 
 
+def are_ranks() -> bool:
+    """Whether there are others to meet.
+
+    Example
+    -------
+    >>> are_ranks()
+    False
+    """
+    return dist.is_available() and dist.is_initialized()
+
+
 @torch.no_grad()
 def reduce_over_ranks(
     averages: Mapping[str, RunningAverage], code: Code
@@ -205,7 +216,7 @@ def reduce_over_ranks(
         a process that is not distributed. The number of observations is that
         of the rank with most.
     """
-    if not (dist.is_available() and dist.is_initialized()):
+    if not are_ranks():
         return dict(averages)
     facts = {
         name: (tuple(average.values.shape), average.seen, average.bound)

@@ -12,6 +12,7 @@ from leanbrain.checks import UserError, check_fraction, check_positive
 from leanbrain.pruning.scores.averages import (
     BLOCK,
     RunningAverage,
+    are_ranks,
     reduce_over_ranks,
 )
 from leanbrain.pruning.scores.codes import code_of
@@ -276,6 +277,8 @@ class PathwayMagnitude:
         pathway : str
             Which one; ranks without observations receive the average too.
         """
+        if not are_ranks():  # spares a copy of all of it
+            return
         own = self._drifts.get(pathway, {})
         seen = self._seen.get(pathway, {})
         drifts = {

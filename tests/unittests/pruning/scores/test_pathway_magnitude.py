@@ -370,6 +370,14 @@ def test_ranks_average_what_they_observed(monkeypatch, observes):
         torch.testing.assert_close(means.flatten(), both)
 
 
+def test_alone_nothing_is_copied_to_meet():
+    score = PathwayMagnitude()
+    score.observe("en", "w", WEIGHT, GRADIENT)
+    before = score.state_dict()["drifts"]["en"]["w"]
+    score.reduce("en")
+    assert score.state_dict()["drifts"]["en"]["w"] is before
+
+
 def test_settings_and_shapes_are_checked():
     with pytest.raises(UserError, match="`pace` must be a finite number > 0"):
         PathwayMagnitude(pace=0)
