@@ -11,6 +11,7 @@ from leanbrain.checks import UserError
 from leanbrain.pruning.host.opt_class import PrunedOptimizer
 from leanbrain.pruning.schedules import constant
 from leanbrain.pruning.scores.basic import weight_gradient
+from leanbrain.pruning.scores.pathway_magnitude import PathwayMagnitude
 from leanbrain.pruning.scores.tracking import TrackedScore
 from leanbrain.pruning.updates.rules import prune_only, reselect
 
@@ -535,6 +536,24 @@ def test_first_masks_that_are_the_last_go_by_what_was_seen(toy, caplog):
     assert unseen == [
         "No batch of de was seen in time: pruned by saliency alone."
     ]
+
+
+def test_languages_learn_alike_from_accumulated_gradients(toy):
+    """Those that come second in every step, too; the batches alternate."""
+    score = PathwayMagnitude(dtype="float32")
+    pruner = toy.make_pruner(
+        total_steps=100,
+        saliency=score,
+        update=reselect,
+        growth=None,
+        take_turns=False,
+        interval=50,
+    )
+    brain = toy.make_brain(pruner=pruner, grad_accumulation_factor=2)
+    brain.fit(brain.counter, toy.loader(16), None)
+    drifts = score.state_dict()["drifts"]
+    sizes = [sum(x.abs().sum() for x in drifts[p].values()) for p in drifts]
+    assert len(sizes) == 2 and 0.5 < sizes[0] / sizes[1] < 2
 
 
 def test_evaluation_before_the_masks_are_final_warns(toy, caplog):

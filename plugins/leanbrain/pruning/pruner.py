@@ -293,6 +293,7 @@ class AdaptivePruner(PathwayTraining):
 
     def finish_step(self) -> None:
         """Counts a real step and updates masks; parameters are at rest."""
+        self.scores.end_window()
         if not self.take_step():
             return
         self.step += 1

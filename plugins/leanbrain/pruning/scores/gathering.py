@@ -20,7 +20,8 @@ class Gathering:
     ``state_dict`` and ``load_state_dict``; one with ``holds`` tells its memory
     to whoever asks before a run. One whose ``wants_gradient`` is
     True is shown every dense gradient of the turn and has ``observe``,
-    ``knows``, ``seen``, ``reduce`` and ``reset`` as well, as `TrackedScore`.
+    ``knows``, ``seen``, ``reduce`` and ``reset`` as well, as `TrackedScore`;
+    one with ``end_window`` is told when the gradients of a step are complete.
     One whose ``within_tensors`` is True ranks the entries of a tensor, and says
     nothing of those of others.
 
@@ -163,6 +164,12 @@ class Gathering:
         for score in tracked:
             score.observe(pathway, name, weight, gradient)
         return bool(tracked)
+
+    def end_window(self) -> None:
+        """Tells those that ask for it that a step was made."""
+        for score in self.tracked():
+            if hasattr(score, "end_window"):
+                score.end_window()
 
     def seen(self, first: bool, pathway: str, otherwise: int) -> int:
         """Batches seen by the least informed score; `otherwise` if none."""

@@ -1,4 +1,4 @@
-"""How far the weights of each tensor moved from one look to the next."""
+"""How far the weights of each tensor move from one step to the next."""
 
 from __future__ import annotations
 
@@ -15,22 +15,30 @@ _SAMPLE = 1024
 class Movement:
     """Compares an even sample of each tensor with that of the look before.
 
+    With accumulated gradients there are several looks between two steps. Each
+    is given its share of what the step before them has moved, by as many looks
+    as there were in the window before. Otherwise languages that come late in a
+    window would always find weights at rest.
+
     Example
     -------
     >>> movement, weight = Movement(), torch.zeros(4)
-    >>> movement.since_last("w", weight)
-    0.0
+    >>> movement.share("w", weight), movement.share("w", weight)
+    (0.0, 0.0)
     >>> weight[:2] += 0.5  # the others are masked and stand still
-    >>> movement.since_last("w", weight)
-    0.5
+    >>> movement.share("w", weight), movement.share("w", weight)
+    (0.25, 0.25)
     """
 
     def __init__(self) -> None:
         self._samples: dict[str, Tensor] = {}
+        # Looks since the last step, and between the two before it.
+        self._looks: dict[str, int] = {}
+        self._usual: dict[str, int] = {}
+        self._shares: dict[str, float] = {}
 
-    @torch.no_grad()
-    def since_last(self, name: str, weight: Tensor) -> float:
-        """Returns the mean distance of the entries that moved.
+    def share(self, name: str, weight: Tensor) -> float:
+        """Returns the mean distance of the entries that moved, for one look.
 
         Arguments
         ---------
@@ -42,8 +50,26 @@ class Movement:
         Returns
         -------
         float
-            0 at the first look, and where nothing moved.
+            0 at the first look, where nothing moved, and where there are more
+            looks than usual.
         """
+        moved = self._since_last(name, weight)
+        if moved and name in self._looks:  # by a step that nobody told of
+            self._usual[name] = self._looks.pop(name)
+        usual, looks = self._usual.get(name, 1), self._looks.get(name, 0)
+        self._looks[name] = looks + 1
+        if not looks:
+            self._shares[name] = moved / usual
+        return self._shares[name] if looks < usual else 0.0
+
+    def end_window(self) -> None:
+        """A step was made: the next looks are those of another one."""
+        self._usual.update(self._looks)
+        self._looks.clear()
+
+    @torch.no_grad()
+    def _since_last(self, name: str, weight: Tensor) -> float:
+        """The mean distance of the entries that moved since the last look."""
         entries = weight.detach().reshape(-1)
         now = entries[:: max(1, entries.numel() // _SAMPLE)].float().clone()
         before = self._samples.get(name)
@@ -55,7 +81,8 @@ class Movement:
 
     def clear(self) -> None:
         """Forgets all looks."""
-        self._samples.clear()
+        for held in (self._samples, self._looks, self._usual, self._shares):
+            held.clear()
 
     def holds(self, sizes: Sequence[int]) -> int:
         """The most bytes that it keeps for parameters of these sizes."""
@@ -65,6 +92,22 @@ class Movement:
         """Returns the samples of the last looks, the live ones."""
         return dict(self._samples)
 
-    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Takes over a copy of saved samples."""
+    def windows(self) -> dict[str, tuple[int, int, float]]:
+        """Returns the looks since the last step, before it, and the share."""
+        return {
+            name: (self._looks.get(name, 0), self._usual.get(name, 1), share)
+            for name, share in self._shares.items()
+        }
+
+    def load_state_dict(
+        self,
+        state: Mapping[str, Tensor],
+        windows: Mapping[str, tuple[int, int, float]],
+    ) -> None:
+        """Takes over a copy of saved samples, and windows."""
+        self.clear()
         self._samples = {name: held.clone() for name, held in state.items()}
+        for name, (looks, usual, share) in windows.items():
+            self._usual[name], self._shares[name] = usual, share
+            if looks:
+                self._looks[name] = looks

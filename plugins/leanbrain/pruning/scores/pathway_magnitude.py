@@ -49,7 +49,7 @@ class PathwayMagnitude:
     d is how much further the gradients g of this pathway alone would have
     moved its magnitude. At each micro-batch d moves by g / rms(g), weight by
     weight, times `pace` times what the weights of the tensor moved on average
-    since the one before. So masks adapt as fast as the weights do, whatever
+    in the last step; micro-batches of one step share that alike. So masks adapt as fast as the weights do, whatever
     optimizer, learning rate, schedule and length of the run: a fine-tuning in
     small steps does not exchange weights faster than it can mend what that
     breaks. Masked weights drift as well. n counts the micro-batches of the
@@ -172,7 +172,7 @@ class PathwayMagnitude:
             return False
         counts = self._seen.setdefault(pathway, {})
         counts[name] = counts.get(name, 0) + 1
-        step = self.pace * self._movement.since_last(name, weight)
+        step = self.pace * self._movement.share(name, weight)
         if not step:
             return True
         rows, columns = self._roots(pathway, name)
@@ -185,6 +185,10 @@ class PathwayMagnitude:
             work.mul_(other.copy_(theta).sign_())
             d.copy_(other.copy_(d).add_(work, alpha=-step))
         return True
+
+    def end_window(self) -> None:
+        """A step was made, of all micro-batches since the one before."""
+        self._movement.end_window()
 
     @torch.no_grad()
     def value(self, pathway: str, name: str, weight: Tensor) -> Tensor:
@@ -315,6 +319,7 @@ class PathwayMagnitude:
             "squares": self._squares.state_dict(),
             "seen": {p: dict(counts) for p, counts in self._seen.items()},
             "movement": self._movement.state_dict(),
+            "windows": self._movement.windows(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -345,7 +350,10 @@ class PathwayMagnitude:
         }
         self._squares.load_state_dict(state["squares"])
         self._seen = {p: dict(counts) for p, counts in state["seen"].items()}
-        self._movement.load_state_dict(state["movement"])
+        self._movement.load_state_dict(
+            state["movement"],
+            state.get("windows", {}),  # absent of earlier versions
+        )
 
     def _roots(self, pathway: str, name: str) -> tuple[Tensor, Tensor]:
         """Factors of the root mean square of entries: of rows, of columns."""

@@ -124,6 +124,34 @@ def test_scores_move_as_far_as_the_weights_do(step):
     )
 
 
+@pytest.mark.parametrize("told", [True, False])
+@pytest.mark.parametrize("order", [("en", "fr"), ("fr", "en", "en")])
+def test_micro_batches_of_a_step_share_what_it_moved(order, told):
+    """Accumulated gradients, languages always in the same order."""
+    weight, score = torch.ones(500), PathwayMagnitude(1.0, dtype="float32")
+    for _ in range(21):
+        for pathway in order:
+            score.observe(pathway, "w", weight, torch.ones(500))
+        if told:
+            score.end_window()
+        weight = weight + 0.01
+    for pathway in ("en", "fr"):
+        share = -0.2 * order.count(pathway) / len(order)
+        torch.testing.assert_close(
+            drift_of(score, pathway), torch.full((500,), share)
+        )
+
+
+def test_a_step_that_moves_nothing_is_no_window_of_several():
+    """A rate of 0, a skipped step: the next one counts in full."""
+    weight, score = torch.ones(500), PathwayMagnitude(1.0, dtype="float32")
+    for step in (0.0, 0.0, 0.0, 0.5):
+        weight = weight + step
+        score.observe("en", "w", weight, torch.ones(500))
+        score.end_window()
+    torch.testing.assert_close(drift_of(score), torch.full((500,), -0.5))
+
+
 @pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
 def test_the_unit_of_the_loss_changes_no_order(scale):
     values = []
@@ -277,17 +305,21 @@ def test_half_gradients_are_widened_before_they_are_squared(dtype):
     torch.testing.assert_close(values[1], 2 * values[0], rtol=0.01, atol=0)
 
 
-def test_saved_and_resumed_is_not_interrupted():
+@pytest.mark.parametrize("looks", [1, 2, 3])
+def test_saved_and_resumed_is_not_interrupted(looks):
+    """Also within a window of accumulated gradients."""
     score = PathwayMagnitude()
-    score.observe("en", "w", WEIGHT, GRADIENT)
+    for n in range(looks):
+        score.observe("en", "w", WEIGHT + 0.1 * (n // 2), GRADIENT)
     state = copy.deepcopy(score.state_dict())
     resumed = PathwayMagnitude()
     resumed.load_state_dict(state)
     for one in (score, resumed):
-        one.observe("en", "w", WEIGHT + 0.1, GRADIENT)
+        for n in range(looks, looks + 3):
+            one.observe("en", "w", WEIGHT + 0.1 * (n // 2), GRADIENT)
     assert str(resumed.state_dict()) == str(score.state_dict())
-    assert resumed.seen("en") == 2
-    assert state["seen"]["en"]["w"] == 1  # copied, not taken
+    assert resumed.seen("en") == looks + 3
+    assert state["seen"]["en"]["w"] == looks  # copied, not taken
 
 
 def test_a_reset_of_a_pathway_only_counts_anew():
