@@ -46,15 +46,16 @@ class PathwayMagnitude:
     """The magnitude of a weight for a pathway, and how sensitive it is.
 
     The score is (abs(theta) + d * n / (n + 100)) * s. All pathways share theta;
-    d is how much further the gradients g of this pathway alone would have
-    moved its magnitude. At each micro-batch d moves by g / rms(g), weight by
-    weight, times `pace` times what the weights of the tensor moved on average
-    in the last step; micro-batches of one step share that alike. So masks adapt as fast as the weights do, whatever
-    optimizer, learning rate, schedule and length of the run: a fine-tuning in
-    small steps does not exchange weights faster than it can mend what that
-    breaks. Masked weights drift as well. n counts the micro-batches of the
-    pathway: what it wants adds up as n, and noise as the root of n, so that d
-    counts the less the less was seen (the gain of a Wiener filter).
+    d is how much further the gradients g of this pathway alone would have moved
+    its magnitude. At each micro-batch d moves by g / rms(g), weight by weight,
+    times `pace` times what the weights of the tensor moved on average in the
+    last step; micro-batches of one step share that alike. So masks adapt as
+    fast as the weights do, whatever optimizer, learning rate, schedule and
+    length of the run: a fine-tuning in small steps does not exchange weights
+    faster than it can mend what that breaks. Masked weights drift as well. n
+    counts the micro-batches of the pathway: what it wants adds up as n, and
+    noise as the root of n, so that d counts the less the less was seen (the
+    gain of a Wiener filter).
 
     The sensitivity s protects weights that are small and matter, most of all
     in models that were trained for long: there magnitude alone misleads. It
