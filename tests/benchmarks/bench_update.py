@@ -7,7 +7,7 @@ products of a training step are timed (each matrix used once per frame, forward
 and backward, nothing else): a real step takes longer, so the share of the
 training time that updates take is an upper bound. So is that of looking at the
 gradients, which is measured as well. Both are of the part before masks freeze,
-80 % of a run. The longer a run, the longer its intervals, so that shares are
+60 % of a run. The longer a run, the longer its intervals, so that shares are
 given for several lengths. Run it on an idle machine:
 
     python tests/benchmarks/bench_update.py --json result.json
