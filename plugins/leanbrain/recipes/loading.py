@@ -8,6 +8,7 @@ from typing import Any
 from leanbrain.checks import UserError
 from leanbrain.hyperyaml import load_yaml
 from leanbrain.recipes.script_errors import what_script_lacks
+from leanbrain.recipes.tree import read_tree
 
 __all__ = ["load_recipe"]
 
@@ -32,7 +33,9 @@ def load_recipe(
     Raises
     ------
     UserError
-        If an override names no key, or a key that must be given is not.
+        If the file cannot be read, it or the overrides are no YAML (also
+        when an override is given twice), an override names no key, or a key
+        that must be given is not.
 
     Example
     -------
@@ -44,6 +47,9 @@ def load_recipe(
     ...     load_recipe(path, "lr: 0.5")
     {'lr': 0.5}
     """
+    from ruamel.yaml.error import MarkedYAMLError
+
+    read_tree(file)
     with open(file, encoding="utf-8") as stream:
         try:
             return load_yaml(stream, overrides)
@@ -52,3 +58,8 @@ def load_recipe(
             if sentence is None:
                 raise
             raise UserError(sentence) from error
+        except MarkedYAMLError as error:
+            raise UserError(
+                f"The recipe {file} and its command line must be YAML, got: "
+                f"{error.problem}."
+            ) from error
