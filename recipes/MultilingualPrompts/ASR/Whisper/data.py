@@ -6,6 +6,7 @@ import speechbrain as sb
 import torch
 from lobe import LONGEST_S, SAMPLE_RATE
 from speech import make_datasets
+from texts import normalise
 
 from leanbrain.checks import UserError, check_int
 from leanbrain.dataio.sampler import evaluation_batches
@@ -63,6 +64,8 @@ def check_tables(whisper, tables):
                 f"{long[0]['duration']:g} s at ID {long[0]['ID']!r} in "
                 f"{split}.csv and {len(long) - 1} more."
             )
+        if split != "train":
+            check_references(split, table)
         for row in table.values():
             # No text has more tokens than bytes: most need not be split.
             if len(row["wrd"].encode()) < most // 2:
@@ -73,6 +76,16 @@ def check_tables(whisper, tables):
                     f"`wrd` must have at most {most} tokens with the prefix, "
                     f"got {tokens} at ID {row['ID']!r} in {split}.csv."
                 )
+
+
+def check_references(split, table):
+    """Refuses texts that no error can be counted against."""
+    for row in table.values():
+        if not normalise(row["wrd"]):
+            raise UserError(
+                f"`wrd` must have a letter or a digit, got {row['wrd']!r} at "
+                f"ID {row['ID']!r} in {split}.csv."
+            )
 
 
 def some_of(table, count, seed):

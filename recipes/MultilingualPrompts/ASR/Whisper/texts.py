@@ -1,6 +1,5 @@
 """Texts in the form in which they are compared."""
 
-import re
 import unicodedata
 
 TILDE = "\u0303"  # of ñ, a letter of its own
@@ -33,4 +32,13 @@ def normalise(text, fold=False):
             c for c in letters if c == TILDE or unicodedata.category(c) != "Mn"
         )
         text = unicodedata.normalize("NFC", "".join(kept))
-    return " ".join(re.sub(r"[^\w' ]+|_", " ", text).split())
+    return " ".join("".join(c if spelt(c) else " " for c in text).split())
+
+
+def spelt(character):
+    """Whether a character is a part of words: letters and digits are.
+
+    So are marks, which are not letters to `re`: in Hindi or Thai they are the
+    vowels.
+    """
+    return character == "'" or unicodedata.category(character)[0] in "LNM"

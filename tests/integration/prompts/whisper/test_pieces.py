@@ -18,6 +18,9 @@ from leanbrain.checks import UserError
         ("cuántos años", True, "cuantos años"),  # decomposed
         ("Ещё раз…", False, "еще раз"),
         ("й", True, "и"),
+        ("हिन्दी, ठीक!", False, "हिन्दी ठीक"),  # vowels that are marks
+        ("за\u0301мок", True, "замок"),
+        ("İki", True, "iki"),
         ("Größe", False, "größe"),
         ("ім’я don't", False, "ім'я don't"),
         ("a_b - c", False, "a b c"),
@@ -45,6 +48,7 @@ def test_tokens_are_prefix_text_and_end(piece, lobe):
         (row(duration=30.2), "at most 30 s.* got 30.2 s at ID 'u' in valid"),
         (row(wrd="a" * 444), "at most 448 tokens .* got 450"),
         (row(lang="xx"), "must be one of .* got 'xx'"),
+        (row(wrd="?!"), "a letter or a digit, got '.!' at ID 'u' in valid"),
     ],
 )
 def test_what_whisper_cannot_hear_or_write_is_refused(piece, lobe, bad, words):
@@ -52,7 +56,7 @@ def test_what_whisper_cannot_hear_or_write_is_refused(piece, lobe, bad, words):
     tables = {"train": {"a": row()}, "valid": {"b": row(), "u": bad}}
     with pytest.raises(UserError, match=words):
         data.check_tables(lobe(), tables)
-    data.check_tables(lobe(), {"train": {"a": row(duration=30.0)}})
+    data.check_tables(lobe(), {"train": {"a": row(duration=30.0, wrd="?")}})
 
 
 def test_the_batch_says_the_language(piece, lobe, monkeypatch):
