@@ -71,7 +71,10 @@ class Movement:
     def _since_last(self, name: str, weight: Tensor) -> float:
         """The mean distance of the entries that moved since the last look."""
         entries = weight.detach().reshape(-1)
-        now = entries[:: max(1, entries.numel() // _SAMPLE)].float().clone()
+        # An odd stride: rows are often as long as a power of two, and every
+        # 1,024th entry would be of one column, whose input may be silent.
+        stride = max(1, entries.numel() // _SAMPLE) | 1
+        now = entries[::stride].float().clone()
         before = self._samples.get(name)
         self._samples[name] = now
         if before is None:

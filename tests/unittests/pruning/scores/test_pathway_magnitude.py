@@ -124,6 +124,17 @@ def test_scores_move_as_far_as_the_weights_do(step):
     )
 
 
+def test_a_silent_input_does_not_hold_up_the_pace():
+    weight = torch.ones(2048, 512)
+    score = PathwayMagnitude(1.0, dtype="float32")
+    score.observe("en", "w", weight, torch.ones(2048, 512))
+    weight = weight.clone()
+    weight[:, 1:] -= 0.1  # no mask keeps the first column
+    score.observe("en", "w", weight, torch.ones(2048, 512))
+    drift = drift_of(score)
+    torch.testing.assert_close(drift, torch.full((2048, 512), -0.1))
+
+
 @pytest.mark.parametrize("told", [True, False])
 @pytest.mark.parametrize("order", [("en", "fr"), ("fr", "en", "en")])
 def test_micro_batches_of_a_step_share_what_it_moved(order, told):
