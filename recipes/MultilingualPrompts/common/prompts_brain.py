@@ -71,9 +71,10 @@ class PromptsBrain(sb.Brain):
         if stage == sb.Stage.TRAIN:
             self.train_loss = stage_loss
             return
-        if stage == sb.Stage.TEST:
-            return
         rates = self.errors.summary()
+        if stage == sb.Stage.TEST:
+            logger.info("test: %s", in_words(rates))
+            return
         step = self.optimizer_step
         self.hparams.monitor.on_metrics(step, rates)
         mean = self.errors.mean_cer()
@@ -89,6 +90,14 @@ class PromptsBrain(sb.Brain):
         left = self.hparams.total_steps - step
         minutes = (time.monotonic() - self.started) / 60 * left / max(1, done)
         logger.info("%d steps left, about %.1f minutes", left, minutes)
+
+
+def in_words(rates):
+    """The error rates of each language, as `ErrorRates.summary` has them."""
+    cer, wer = rates["cer"], rates["wer"]
+    return ", ".join(
+        f"{lang} {cer[lang]:.1f} % CER {wer[lang]:.1f} % WER" for lang in cer
+    )
 
 
 def make_brain(brain_class, hparams, run_opts):

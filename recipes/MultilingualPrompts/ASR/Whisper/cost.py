@@ -46,18 +46,23 @@ def announce(brain, datasets, sampler, loaders):
         split: evaluation_seconds(brain, datasets[split], loader, beams[split])
         for split, loader in loaders.items()
     }
-    left = (steps - done) * train_s
-    left += (1 - done / max(1, steps)) * epochs * seconds["valid"]
+    validations = epochs_left(epochs, steps, done)
+    left = (steps - done) * train_s + validations * seconds["valid"]
     logger.info(
         "%d steps of about %.2f s are to be done, with %d validations of "
         "about %s and a test of about %s: about %s in all on this machine",
         steps - done,
         train_s,
-        epochs,
+        validations,
         duration(seconds["valid"]),
         duration(seconds["test"]),
         duration(left + seconds["test"]),
     )
+
+
+def epochs_left(epochs, steps, done):
+    """How many epochs end after the steps that are done, of all steps."""
+    return epochs - done * epochs // steps if steps else epochs
 
 
 def typical_batch(dataset, sampler):

@@ -156,6 +156,14 @@ def test_batches_of_evaluation_have_one_window_and_language(piece, lobe):
     assert max(map(len, batches)) == 2
 
 
+@pytest.mark.parametrize(
+    ("done", "left"), [(0, 3), (9, 3), (10, 2), (29, 1), (30, 0)]
+)
+def test_epochs_that_are_left(piece, done, left):
+    assert piece("cost").epochs_left(3, 30, done) == left
+    assert piece("cost").epochs_left(0, 0, 0) == 0
+
+
 def test_precision_follows_the_cpu(piece, tmp_path, monkeypatch):
     module = piece("precision")
     monkeypatch.setattr(module.torch.cuda, "is_available", lambda: False)

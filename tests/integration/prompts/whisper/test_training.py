@@ -17,7 +17,12 @@ def dense(train, tmp_path_factory):
     out = tmp_path_factory.mktemp("dense") / "run"
     done = train("dense.yaml", out)
     assert done.returncode == 0, done.stderr[-2000:]
-    assert "12 steps of about" in (out / "log.txt").read_text()
+    said = (out / "log.txt").read_text()
+    assert "12 steps of about" in said and "with 2 validations of" in said
+    result = result_of(out)
+    for lang in ("en", "fr"):
+        cer, wer = (result[name][lang] for name in ("cer", "wer"))
+        assert f"{lang} {cer:.1f} % CER {wer:.1f} % WER" in said
     return out
 
 
