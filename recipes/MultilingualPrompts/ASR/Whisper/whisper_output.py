@@ -69,8 +69,9 @@ def move(temporary, target):
     try:
         os.replace(temporary, target)
     except OSError:
-        if not is_complete(target):
-            raise
+        if is_complete(target):
+            return
+        raise
 
 
 def write_summary(folder, source, model_sha256=None):
