@@ -99,22 +99,28 @@ def test_pathways_and_what_comes_out_of_them(
     assert main(["export-pathways", str(recipe / "out")]) == 0
     told = capsys.readouterr().out
     assert "step 8, the only checkpoint with final masks" in told
-    (checkpoint,) = (recipe / "out" / "save").glob("CKPT*")
+    # The other one is the best, of the first epoch, when less was pruned.
+    checkpoint = max((recipe / "out" / "save").glob("CKPT*"))
     union = torch.load(checkpoint / "model.ckpt", weights_only=True)
-    key = "0.rnn.weight_hh_l0"
+    keys = [key for key in union if ".rnn.weight" in key]
     for language in LANGUAGES:
         folder = recipe / "out" / "pathways" / language
         names = {x.name for x in folder.iterdir()}
         assert names == {"model.ckpt", "normalizer.ckpt", "pathway.json"}
         weights = torch.load(folder / "model.ckpt", weights_only=True)
-        share = float((weights[key] == 0).float().mean())
-        assert share == pytest.approx(0.7, abs=0.01)
-        kept = weights[key] != 0
-        assert torch.equal(weights[key][kept], union[key][kept])
+        flat, whole = (
+            torch.cat([x[key].flatten() for key in keys])
+            for x in (weights, union)
+        )
+        kept = flat != 0
+        assert float(kept.float().mean()) == pytest.approx(0.3, abs=0.01)
+        assert torch.equal(flat[kept], whole[kept])
     # The stock recipe evaluates one in place of its own model.
     stock = shutil.copytree(STOCK, tmp_path / "stock")
     shutil.copytree(recipe / "out" / "save", stock / "out" / "save")
-    (own,) = (stock / "out" / "save").glob("CKPT*")
+    *others, own = sorted((stock / "out" / "save").glob("CKPT*"))
+    for other in others:
+        shutil.rmtree(other)
     shutil.copy(folder / "model.ckpt", own / "model.ckpt")
     for name in ("pruner.ckpt", "dataloader-TRAIN.ckpt"):
         (own / name).unlink()

@@ -97,7 +97,7 @@ def test_json_says_the_same(recipe, methods, capsys):
     assert (run["total_steps"], run["kept"]) == (100, 1530)
     assert run["pathways"] == ["en", "fr"]
     assert run["updates"][-1]["sparsity"] == 0.5
-    assert sum(run["keep"].values()) == 1530
+    assert run["keep_by"] == "score" and run["keep"] is None
 
 
 def test_patterns_that_are_typed_go_before_those_of_the_method(
