@@ -7,10 +7,17 @@ import html
 import io
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-__all__ = ["csv_text", "interval", "markdown_table", "markdown_text", "number"]
+__all__ = [
+    "csv_text",
+    "fill_tables",
+    "interval",
+    "markdown_table",
+    "markdown_text",
+    "number",
+]
 
 _UNKNOWN = "–"
 # An underscore inside a word stays as it is: muon_adamw.
@@ -162,3 +169,36 @@ def _guarded(value: Any) -> Any:
         risky = value.lstrip(" ").startswith(_RISKY)
         return f"'{value}" if risky else value
     return value
+
+
+def fill_tables(
+    text: str, make: Callable[[str], str | None], word: str = "table"
+) -> str:
+    """Makes the tables of a page anew, between their marks.
+
+    Arguments
+    ---------
+    text : str
+        The page, with `<!-- table: NAME -->` and `<!-- end -->` around each.
+    make : callable
+        Name -> table; None leaves the one that is there.
+    word : str
+        What marks begin with.
+
+    Returns
+    -------
+    str
+
+    Example
+    -------
+    >>> fill_tables("<!-- table: a -->\\nold\\n<!-- end -->", str.upper)
+    '<!-- table: a -->\\nA\\n<!-- end -->'
+    """
+
+    def anew(match: re.Match[str]) -> str:
+        """One table with its marks."""
+        made = make(match[2])
+        return match[0] if made is None else f"{match[1]}{made}\n{match[3]}"
+
+    mark = rf"(<!-- {word}: (\w+) -->\n).*?(<!-- end -->)"
+    return re.sub(mark, anew, text, flags=re.S)

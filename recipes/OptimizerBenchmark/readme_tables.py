@@ -12,7 +12,6 @@ READMEs, between `<!-- optimizers: NAME -->` and `<!-- end -->`.
 
 import argparse
 import math
-import re
 import sys
 from pathlib import Path
 
@@ -28,6 +27,7 @@ from leanbrain.optbench.report.collect import collect
 from leanbrain.optbench.report.ratios import ends_of
 from leanbrain.provenance import short_commit
 from leanbrain.tables import read_csv
+from leanbrain.text import fill_tables
 
 FOLDER = Path(__file__).resolve().parent
 RESULTS = FOLDER / "results"
@@ -225,20 +225,17 @@ def warmup():
 MAKERS = {"checks": checks, "warmup": warmup}
 
 
+def made(name):
+    """A table of a benchmark; None where there are no figures for it."""
+    if name in MAKERS:
+        return MAKERS[name]()
+    found = (RESULTS / f"{name}.csv").is_file()
+    return table_of(name) if found else None
+
+
 def filled(text):
-    """A README's text with every table of a benchmark made anew."""
-
-    def table(match):
-        """One table, made anew where there are figures for it."""
-        name = match.group(2)
-        if name in MAKERS:
-            return f"{match.group(1)}{MAKERS[name]()}\n{match.group(3)}"
-        if not (RESULTS / f"{name}.csv").is_file():
-            return match.group(0)
-        return f"{match.group(1)}{table_of(name)}\n{match.group(3)}"
-
-    pattern = r"(<!-- optimizers: (\w+) -->\n).*?(<!-- end -->)"
-    return re.sub(pattern, table, text, flags=re.S)
+    """A README's text with every table made anew."""
+    return fill_tables(text, made, "optimizers")
 
 
 def main(arguments):

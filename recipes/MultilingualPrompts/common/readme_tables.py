@@ -17,7 +17,6 @@ what compare.py keeps: `verdict_NAME`, `details_NAME`, `reading_NAME`,
 import argparse
 import csv
 import io
-import re
 import statistics
 import sys
 from pathlib import Path
@@ -29,7 +28,7 @@ from leanbrain.checks import UserError
 from leanbrain.files import read_json, write_text
 from leanbrain.pruning.report.control import steps_cell, uneven
 from leanbrain.tables import read_csv
-from leanbrain.text import markdown_table
+from leanbrain.text import fill_tables, markdown_table
 
 RECIPES = Path(__file__).resolve().parents[1] / "ASR"
 ROOT = RECIPES.parents[2]
@@ -185,10 +184,7 @@ def made(name):
 
 def filled(text):
     """A README's text with every table made anew."""
-    pattern = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.S)
-    return pattern.sub(
-        lambda m: f"{m.group(1)}{made(m.group(2))}\n{m.group(3)}", text
-    )
+    return fill_tables(text, made)
 
 
 def main(arguments):

@@ -13,7 +13,6 @@ README, between `<!-- table: NAME -->` and `<!-- end -->`.
 import argparse
 import csv
 import io
-import re
 import statistics
 import sys
 from pathlib import Path
@@ -26,6 +25,7 @@ from leanbrain.checks import UserError
 from leanbrain.files import atomic_path, read_json, write_text
 from leanbrain.provenance import short_commit
 from leanbrain.tables import read_csv
+from leanbrain.text import fill_tables
 
 FOLDER = Path(__file__).resolve().parent
 RESULTS = FOLDER / "results"
@@ -213,10 +213,7 @@ def line_of(mine, levels):
 
 def filled(text):
     """A README's text with every table made anew."""
-    pattern = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.S)
-    return pattern.sub(
-        lambda m: f"{m.group(1)}{table_of(m.group(2))}\n{m.group(3)}", text
-    )
+    return fill_tables(text, table_of)
 
 
 def main(arguments):
