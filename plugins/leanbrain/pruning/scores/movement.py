@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -91,26 +92,24 @@ class Movement:
         """The most bytes that it keeps for parameters of these sizes."""
         return 4 * sum(min(size, 2 * _SAMPLE) for size in sizes)
 
-    def state_dict(self) -> dict[str, Tensor]:
-        """Returns the samples of the last looks, the live ones."""
-        return dict(self._samples)
+    def state_dict(self) -> dict[str, Any]:
+        """Returns the samples of the last looks, the live ones, and windows.
 
-    def windows(self) -> dict[str, tuple[int, int, float]]:
-        """Returns the looks since the last step, before it, and the share."""
-        return {
+        Of a window: the looks since the last step, those before it, the share.
+        """
+        windows = {
             name: (self._looks.get(name, 0), self._usual.get(name, 1), share)
             for name, share in self._shares.items()
         }
+        return {"samples": dict(self._samples), "windows": windows}
 
-    def load_state_dict(
-        self,
-        state: Mapping[str, Tensor],
-        windows: Mapping[str, tuple[int, int, float]],
-    ) -> None:
-        """Takes over a copy of saved samples, and windows."""
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Takes over a copy of a saved state."""
         self.clear()
-        self._samples = {name: held.clone() for name, held in state.items()}
-        for name, (looks, usual, share) in windows.items():
+        self._samples = {
+            n: held.clone() for n, held in state["samples"].items()
+        }
+        for name, (looks, usual, share) in state["windows"].items():
             self._usual[name], self._shares[name] = usual, share
             if looks:
                 self._looks[name] = looks

@@ -24,21 +24,21 @@ from leanbrain.pruning.scores.observing import (
     in_blocks,
     rows_of,
 )
+from leanbrain.pruning.scores.sensitivity import (
+    rms_factors,
+    sensitivity_factors,
+    typical_sensitivity,
+)
 
 __all__ = ["PathwayMagnitude"]
 
 _VERSION = 2
 # The code of drifts while ranks exchange them: any values, negative ones too.
 _PLAIN = code_of(torch.float32)
-# Root mean squares that are no float32 any more.
-_SMALLEST = torch.finfo(torch.float32).tiny ** 0.5
 # After so many micro-batches what a pathway wants is as large as noise.
 _DOUBT = 100
 # A gradient counts as at most so many times the root of its mean square.
 _FURTHEST = 5.0
-# Share of the mean sensitivity of a tensor that every weight has at least:
-# where inputs were silent so far, large weights are kept all the same.
-_FLOOR = 0.3
 _LINES = 2  # of space to work in
 
 
@@ -176,7 +176,7 @@ class PathwayMagnitude:
         step = self.pace * self._movement.share(name, weight)
         if not step:
             return True
-        rows, columns = self._roots(pathway, name)
+        rows, columns = rms_factors(*self._squares.means(pathway, name))
         for work, other, g, theta, d, row in self._blocks(
             gradient, weight, drift, rows
         ):
@@ -218,8 +218,8 @@ class PathwayMagnitude:
         """
         if not self._squares.knows(name):
             return weight.detach().float().abs() * self._typical(pathway)
-        rows, columns, least = self._sensitivity(
-            *self._squares.means(pathway, name)
+        rows, columns, least = sensitivity_factors(
+            *self._squares.means(pathway, name), self.sensitivity
         )
         drift = self._drift(pathway, name, weight)
         seen = self._squares.seen(pathway, name)
@@ -320,7 +320,6 @@ class PathwayMagnitude:
             "squares": self._squares.state_dict(),
             "seen": {p: dict(counts) for p, counts in self._seen.items()},
             "movement": self._movement.state_dict(),
-            "windows": self._movement.windows(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -351,40 +350,16 @@ class PathwayMagnitude:
         }
         self._squares.load_state_dict(state["squares"])
         self._seen = {p: dict(counts) for p, counts in state["seen"].items()}
-        self._movement.load_state_dict(
-            state["movement"],
-            state.get("windows", {}),  # absent of earlier versions
-        )
-
-    def _roots(self, pathway: str, name: str) -> tuple[Tensor, Tensor]:
-        """Factors of the root mean square of entries: of rows, of columns."""
-        rows, columns = self._squares.means(pathway, name)
-        mean = rows.mean().clamp_(min=_SMALLEST**2)
-        return (
-            rows.div_(mean).sqrt_().clamp_(min=1e-3),
-            columns.sqrt_().clamp_(min=_SMALLEST),
-        )
-
-    def _sensitivity(
-        self, rows: Tensor, columns: Tensor
-    ) -> tuple[Tensor, Tensor, float]:
-        """Factors of rows and of columns; the least, which is added."""
-        power = self.sensitivity / 2
-        mean = float(rows.mean())
-        if not mean:  # no gradient to speak of: by magnitude, after the others
-            return rows, columns, _SMALLEST
-        rows.div_(mean).pow_(power)
-        columns.div_(mean).sqrt_().mul_(mean**power)
-        return rows, columns, _FLOOR * float(rows.mean() * columns.mean())
+        self._movement.load_state_dict(state["movement"])
 
     def _typical(self, pathway: str) -> float:
         """Mean sensitivity of what was observed: of a weight that was not."""
-        means = []
-        for name in self._squares.names():
-            rows, columns, least = self._sensitivity(
-                *self._squares.means(pathway, name)
+        means = [
+            typical_sensitivity(
+                *self._squares.means(pathway, name), self.sensitivity
             )
-            means.append(float(rows.mean() * columns.mean()) + least)
+            for name in self._squares.names()
+        ]
         return sum(means) / len(means) if means else 1.0
 
     def _blocks(self, *tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
