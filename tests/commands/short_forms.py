@@ -61,7 +61,6 @@ class Short:
 CI = (
     ".ci/run",
     "make check",
-    "make check commands",
     "make slurm",
     "make slurm check commands",
 )
