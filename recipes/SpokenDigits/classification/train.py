@@ -27,7 +27,6 @@ from pathlib import Path
 
 from leanbrain._host import import_speechbrain, user_errors
 from leanbrain.checks import UserError
-from leanbrain.files import make_folder
 
 with user_errors():
     import_speechbrain()
@@ -62,6 +61,7 @@ from leanbrain.dataio.epochs import rank_and_size  # noqa: E402
 from leanbrain.dataio.loader import make_train_loader  # noqa: E402
 from leanbrain.pruning.flops.batch_seconds import full_batches  # noqa: E402
 from leanbrain.pruning.host.starting import connect_pruner  # noqa: E402
+from leanbrain.recipes.folder import experiment_folder  # noqa: E402
 from leanbrain.recipes.loading import load_recipe  # noqa: E402
 
 logger = logging.getLogger(__name__)
@@ -176,14 +176,12 @@ def load(arguments):
     hparams_file, run_opts, overrides = sb.parse_arguments(arguments)
     hparams = load_recipe(hparams_file, overrides)
     sb.utils.distributed.ddp_init_group(run_opts)
-    sb.utils.distributed.run_on_main(
-        make_folder, kwargs={"path": hparams["output_folder"]}
-    )
-    sb.create_experiment_directory(
-        experiment_directory=hparams["output_folder"],
-        hyperparams_to_save=hparams_file,
-        overrides=overrides,
-    )
+    with experiment_folder(hparams["output_folder"]):
+        sb.create_experiment_directory(
+            experiment_directory=hparams["output_folder"],
+            hyperparams_to_save=hparams_file,
+            overrides=overrides,
+        )
     return hparams, run_opts
 
 

@@ -25,7 +25,6 @@ same command once more continues an interrupted run.
 import sys
 
 from leanbrain._host import import_speechbrain, user_errors
-from leanbrain.files import make_folder
 
 with user_errors():
     import_speechbrain()
@@ -51,6 +50,7 @@ from speechbrain.dataio.dataio import length_to_mask  # noqa: E402
 
 from leanbrain.pruning.flops.batch_seconds import full_batches  # noqa: E402
 from leanbrain.pruning.flops.meter import macs  # noqa: E402
+from leanbrain.recipes.folder import experiment_folder  # noqa: E402
 from leanbrain.recipes.loading import load_recipe  # noqa: E402
 
 
@@ -125,14 +125,12 @@ def main(arguments):
     hparams = load_recipe(hparams_file, overrides)
     hparams["pruner"] = pruner_of(hparams)
     sb.utils.distributed.ddp_init_group(run_opts)
-    sb.utils.distributed.run_on_main(
-        make_folder, kwargs={"path": hparams["output_folder"]}
-    )
-    sb.create_experiment_directory(
-        experiment_directory=hparams["output_folder"],
-        hyperparams_to_save=hparams_file,
-        overrides=overrides,
-    )
+    with experiment_folder(hparams["output_folder"]):
+        sb.create_experiment_directory(
+            experiment_directory=hparams["output_folder"],
+            hyperparams_to_save=hparams_file,
+            overrides=overrides,
+        )
     tables = read_tables(
         hparams, hparams["asr"]["sample_rate_hz"], frame_seconds(hparams["asr"])
     )

@@ -30,7 +30,6 @@ import sys
 os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
 
 from leanbrain._host import import_speechbrain, user_errors  # noqa: E402
-from leanbrain.files import make_folder  # noqa: E402
 
 with user_errors():
     import_speechbrain()
@@ -56,6 +55,7 @@ from texts import normalise  # noqa: E402
 
 from leanbrain.memory import release_freed  # noqa: E402
 from leanbrain.pruning.flops.batch_seconds import full_batches  # noqa: E402
+from leanbrain.recipes.folder import experiment_folder  # noqa: E402
 from leanbrain.recipes.loading import load_recipe  # noqa: E402
 
 PADDING = -100  # of targets
@@ -126,14 +126,12 @@ def main(arguments):
     hparams = load_recipe(hparams_file, overrides)
     hparams["pruner"] = pruner_of(hparams)
     sb.utils.distributed.ddp_init_group(run_opts)
-    sb.utils.distributed.run_on_main(
-        make_folder, kwargs={"path": hparams["output_folder"]}
-    )
-    sb.create_experiment_directory(
-        experiment_directory=hparams["output_folder"],
-        hyperparams_to_save=hparams_file,
-        overrides=overrides,
-    )
+    with experiment_folder(hparams["output_folder"]):
+        sb.create_experiment_directory(
+            experiment_directory=hparams["output_folder"],
+            hyperparams_to_save=hparams_file,
+            overrides=overrides,
+        )
     whisper = hparams["whisper"]
     tables = read_tables(hparams, hparams["sample_rate"])
     tables["valid"] = some_of(
