@@ -86,7 +86,6 @@ TINY_WHISPER = "--number_of_epochs=1 --max_batch_s=8 --valid_utterances=2 "
 TINY_WHISPER += "--batches_per_epoch="
 ON_PROMPTS = {"DATA": "$PROMPTS"}
 FIVE = "--data_folder DATA --languages '[de, en, es, ru, uk]'"
-FINE_TUNED = "results/MultilingualPrompts/whisper/dense/1234/save"
 # Fetched from the network in the page.
 WEIGHTS = "python whisper_prepare.py"
 WHISPER_DENSE = f"python train.py hparams/dense.yaml {FIVE}"
@@ -269,20 +268,19 @@ SHORT: dict[str, Short] = {
         after=(WEIGHTS,),
         leaves="results/MultilingualPrompts/whisper/dense/1234/result.json",
     ),
-    f"python train.py hparams/pathways.yaml {FIVE} --dense_checkpoint "
-    f"{FINE_TUNED}": Short(
+    f"python train.py hparams/pathways.yaml {FIVE}": Short(
         f"{TINY_WHISPER}8",
         replace=ON_PROMPTS,
         folder=WHISPER,
-        after=(WHISPER_DENSE,),
+        after=(WEIGHTS,),
         leaves="results/MultilingualPrompts/whisper/pathways/1234/masks.pt",
     ),
     "python train.py hparams/pruned.yaml --method lap --pruning "
-    f"'{{sparsity: 0.7}}' {FIVE} --dense_checkpoint {FINE_TUNED}": Short(
+    f"'{{sparsity: 0.7}}' {FIVE}": Short(
         f"{TINY_WHISPER}4",
         replace=ON_PROMPTS,
         folder=WHISPER,
-        after=(WHISPER_DENSE,),
+        after=(WEIGHTS,),
         leaves="results/MultilingualPrompts/whisper/lap/1234/masks.pt",
     ),
     f"{WHISPER_DENSE} --number_of_epochs 0 --window_s 30 --output_folder "

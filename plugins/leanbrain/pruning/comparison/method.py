@@ -154,7 +154,8 @@ class Method:
     masks_from : MasksFrom | None
         Whose masks it starts with.
     from_scratch : bool
-        Whether it trains from random weights: without the dense start.
+        Whether it begins as the recipe's model does, with random or
+        pre-trained weights: without the dense start.
     seeds : Sequence[int] | None
         With which it is run, of those that are asked for; None: with all.
     """

@@ -10,12 +10,11 @@ To run this recipe, do the following:
 > python compare.py suites/whisper.yaml --data_folder <...> \
     --methods lap --retry done
 
-All methods begin with the same fine-tuned model of a seed and take as many
-steps. The same command once more goes on where an interrupted one was: with the
-runs that had not ended. Whatever part of the suite is asked for, the report is
-of all that has been run. A run is known by its YAML files, options, data and
-Whisper, not by the code: after a change of that, the last command runs a method
-again.
+All methods begin with the pre-trained Whisper and take as many steps. The same
+command once more goes on where an interrupted one was: with the runs that had
+not ended. Whatever part of the suite is asked for, the report is of all that
+has been run. A run is known by its YAML files, options, data and Whisper, not
+by the code: after a change of that, the last command runs a method again.
 """
 
 import sys

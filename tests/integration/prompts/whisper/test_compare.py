@@ -55,7 +55,7 @@ def test_all_methods_take_as_many_steps(suite):
             finder = suite.method(method.masks_from.method)
             each = suite.steps.scaled(finder.budget).total
             total += each * len(suite.languages)
-        assert total == suite.steps.total == 265, method.name
+        assert total == suite.steps.total == 795, method.name
 
 
 def test_the_one_mask_is_learned_as_those_of_each_language(suite):
